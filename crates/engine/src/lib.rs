@@ -1,1 +1,21 @@
-//! wharf-engine
+//! The rules of Wharf: containers, execs, volumes, events.
+//!
+//! The engine is what the doors (the Docker API now, CRI later) call. It knows no protocol, and it
+//! touches the kernel and the disk only through `runtime`, `store` and `images`.
+//!
+//! Invariants
+//! - One owner per object: each container is a task with a command queue, and publishes an immutable
+//!   snapshot after each change. Listings and inspections read snapshots and never wait for a task.
+//! - No lock is held across an await or across I/O.
+//! - What is stored is what cannot be derived: the specification, the name, the last exit. Whether a
+//!   container runs is asked of its shim and of the kernel at start.
+//! - The daemon may die at any instant: nothing here is needed for a container to go on.
+
+mod error;
+pub mod model;
+pub mod stream;
+
+pub use error::{Class, Error};
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
