@@ -1,1 +1,13 @@
-//! wharf-store
+//! The content store and the store of facts.
+//!
+//! Blobs by digest, layers by diff ID, and one database of documents and events. Everything here
+//! is synchronous; callers on an async runtime use `spawn_blocking`. The store knows digests,
+//! files and documents; it does not know what an image, a tag or a container is.
+
+pub mod digest;
+pub mod error;
+pub mod lease;
+
+pub use digest::{DiffId, Digest, DigestError, Hasher};
+pub use error::StoreError;
+pub use lease::Lease;
