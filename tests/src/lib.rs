@@ -1,1 +1,47 @@
-//! black-box
+//! The black-box harness: drives the built `wharf` binary with clients that we did not write.
+//!
+//! A [`Daemon`] lives in a mount and a network namespace of its own, with its own `/run`, data
+//! root, and parent cgroup, so that tests run in parallel and never touch the host. It knows
+//! nothing of Wharf's crates: only the binary, sockets, and what clients print.
+//!
+//! What a test needs from the machine is installed by `tests/setup.sh` (`make test` runs it).
+//!
+//! Invariants
+//! - A test that cannot have what it needs fails and says what is missing; it never skips silently.
+//! - Nothing waits for luck: [`eventually`] waits on a condition, with a deadline that fails.
+//! - Dropping a [`Daemon`] ends everything it started and removes its cgroups and files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on ends there, and clients are programs to be spawned"
+)]
+
+mod client;
+mod daemon;
+mod fixture;
+mod http;
+
+pub use client::{Client, Ran, run, tools, wharf_binary};
+pub use daemon::{Daemon, Options, signal};
+pub use fixture::{Archive, busybox_archive, digest, image_archive, layer_tar};
+pub use http::{Answer, raw, request};
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for a condition. Generous, as two cores may be shared by several daemons.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` gives something, or fails saying what was awaited.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
