@@ -1,1 +1,3 @@
-//! wharf-sys
+//! System calls that rustix lacks, and handles for paths that are not trusted.
+
+pub mod rooted;
