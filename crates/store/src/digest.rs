@@ -171,7 +171,7 @@ pub enum DigestError {
 }
 
 /// A running SHA-256.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Debug)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {

@@ -4,10 +4,15 @@
 //! is synchronous; callers on an async runtime use `spawn_blocking`. The store knows digests,
 //! files and documents; it does not know what an image, a tag or a container is.
 
+pub mod blobs;
 pub mod digest;
+mod directory;
 pub mod error;
+pub mod facts;
 pub mod lease;
 
+pub use blobs::{Blob, BlobWriter, Blobs};
 pub use digest::{DiffId, Digest, DigestError, Hasher};
 pub use error::StoreError;
+pub use facts::{Batch, Facts};
 pub use lease::Lease;
