@@ -119,3 +119,75 @@ fn unchunk(mut rest: &[u8]) -> Vec<u8> {
     }
     body
 }
+
+/// A request whose answer goes on: the head has arrived, the body is still to be read.
+#[derive(Debug)]
+pub struct Open {
+    /// Status line and headers.
+    pub head: String,
+    stream: UnixStream,
+    pending: Vec<u8>,
+}
+
+impl Open {
+    /// Reads the body to its end, chunk marks included.
+    pub fn rest(mut self) -> String {
+        // Whoever waits in vain fails on what is missing.
+        let _ = self.stream.read_to_end(&mut self.pending);
+        String::from_utf8_lossy(&self.pending).into_owned()
+    }
+
+    /// Reads until the body so far satisfies `enough`, and gives it.
+    #[track_caller]
+    pub fn until(&mut self, enough: impl Fn(&str) -> bool) -> String {
+        let mut chunk = [0; 8192];
+        loop {
+            let text = String::from_utf8_lossy(&self.pending).into_owned();
+            if enough(&text) {
+                return text;
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(n) if n > 0 => self.pending.extend_from_slice(&chunk[..n]),
+                other => panic!("the stream ended ({other:?}) after: {text}"),
+            }
+        }
+    }
+}
+
+/// Sends a request without body and returns once the head of its answer has arrived.
+#[track_caller]
+pub fn open(socket: &Path, method: &str, path: &str) -> Open {
+    open_raw(
+        socket,
+        format!("{method} {path} HTTP/1.1\r\nHost: wharf\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+}
+
+/// Writes bytes as they are and returns once the head of an answer has arrived.
+#[track_caller]
+pub fn open_raw(socket: &Path, bytes: &[u8]) -> Open {
+    let mut stream = UnixStream::connect(socket).expect("connect");
+    stream
+        .set_read_timeout(Some(crate::PATIENCE))
+        .expect("timeout");
+    stream.write_all(bytes).expect("write");
+    let mut pending = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
+        if let Some(end) = pending.windows(4).position(|w| w == b"\r\n\r\n") {
+            let rest = pending.split_off(end + 4);
+            return Open {
+                head: String::from_utf8_lossy(&pending).into_owned(),
+                stream,
+                pending: rest,
+            };
+        }
+        let n = stream.read(&mut chunk).expect("a head arrives in time");
+        assert!(
+            n > 0,
+            "closed before the head: {:?}",
+            String::from_utf8_lossy(&pending)
+        );
+        pending.extend_from_slice(&chunk[..n]);
+    }
+}

@@ -26,7 +26,7 @@ mod http;
 pub use client::{Client, Ran, run, tools, wharf_binary};
 pub use daemon::{Daemon, Options, signal};
 pub use fixture::{Archive, busybox_archive, digest, image_archive, layer_tar};
-pub use http::{Answer, raw, request};
+pub use http::{Answer, Open, open, open_raw, raw, request};
 
 use std::time::{Duration, Instant};
 
