@@ -11,11 +11,31 @@
 //!   container runs is asked of its shim and of the kernel at start.
 //! - The daemon may die at any instant: nothing here is needed for a container to go on.
 
+mod archive;
+mod attach;
+mod changes;
+mod containers;
+mod df;
+mod engine;
 mod error;
+mod events;
+mod exec;
+mod export;
+mod images;
+mod info;
+mod logs;
 pub mod model;
+mod networks;
+mod options;
+mod stats;
 pub mod stream;
+mod top;
+mod volumes;
 
+pub use engine::Engine;
 pub use error::{Class, Error};
+pub use events::EventStream;
+pub use options::{EngineOptions, LayerForm};
 
 /// The engine's result.
 pub type Result<T> = std::result::Result<T, Error>;

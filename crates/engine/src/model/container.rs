@@ -227,6 +227,20 @@ pub struct WaitResult {
     pub error: Option<String>,
 }
 
+/// A registered wait. Dropping it ends the wait.
+#[derive(Debug)]
+pub struct WaitHandle(pub(crate) tokio::sync::oneshot::Receiver<WaitResult>);
+
+impl WaitHandle {
+    /// How it ended. Waits for as long as the container takes.
+    pub async fn finished(self) -> WaitResult {
+        self.0.await.unwrap_or_else(|_| WaitResult {
+            code: 0,
+            error: Some("the engine is shutting down".into()),
+        })
+    }
+}
+
 /// `top`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Top {

@@ -1,0 +1,1 @@
+//! `system df`, from maintained sizes.

@@ -1,0 +1,1 @@
+//! Images, as the engine's doors see them.

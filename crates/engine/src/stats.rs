@@ -1,0 +1,1 @@
+//! `stats`: what a container uses.
