@@ -14,6 +14,7 @@ pub struct Options {
     /// Further flags of `wharf daemon`.
     pub flags: Vec<String>,
     /// Commands run (by `sh`) inside the namespaces before the daemon, one per line.
+    /// `$WHARF_TEST_DIR` is the daemon's directory.
     pub prepare: String,
 }
 
@@ -114,6 +115,7 @@ impl Daemon {
             .arg("--pidfile")
             .arg(self.dir.join("pid"))
             .args(&self.options.flags)
+            .env("WHARF_TEST_DIR", &self.dir)
             .env_remove("DOCKER_HOST")
             .env_remove("WHARF_HOST")
             .stdin(Stdio::null())
