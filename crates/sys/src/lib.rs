@@ -1,4 +1,11 @@
 //! System calls that rustix lacks, and handles for paths that are not trusted.
 
+pub mod bpf;
+pub mod clone;
+pub mod descriptors;
 pub mod mount;
+pub mod namespaces;
+pub mod program;
 pub mod rooted;
+pub mod seccomp;
+pub mod signals;
