@@ -10,6 +10,7 @@ mod directory;
 pub mod error;
 pub mod facts;
 pub mod lease;
+pub mod tar;
 
 pub use blobs::{Blob, BlobWriter, Blobs};
 pub use digest::{DiffId, Digest, DigestError, Hasher};
