@@ -5,6 +5,7 @@
 //! files and documents; it does not know what an image, a tag or a container is.
 
 pub mod blobs;
+pub mod compression;
 pub mod digest;
 mod directory;
 pub mod error;
