@@ -1,5 +1,9 @@
 //! Containers.
 
+mod signal;
+mod status_text;
+mod validate;
+
 use crate::model::{
     ContainerSummary, ContainerView, CreateRequest, Created, Filters, ListOptions, PruneReport,
     RemoveOptions, StopOptions, Update, WaitCondition, WaitHandle,

@@ -1,5 +1,7 @@
 //! `attach`: a client's streams on a running container.
 
+mod keys;
+
 use crate::containers::missing;
 use crate::model::{AttachOptions, Attachment};
 use crate::{Engine, Result};
