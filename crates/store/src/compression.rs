@@ -78,15 +78,7 @@ impl<R: Read> Decoder<R> {
         let mut start = Vec::with_capacity(MAGIC);
         (&mut source).take(MAGIC as u64).read_to_end(&mut start)?;
         let compression = Compression::detect(&start);
-        let source = BufReader::with_capacity(
-            BUFFER,
-            Replayed {
-                start,
-                replayed: 0,
-                rest: source,
-                taken: 0,
-            },
-        );
+        let source = Replayed::buffered(start, source);
         let content = match compression {
             Compression::None => Content::Plain(source),
             Compression::Gzip => Content::Gzip(Box::new(MultiGzDecoder::new(source))),
@@ -101,6 +93,13 @@ impl<R: Read> Decoder<R> {
             }
         };
         Ok(Decoder { content })
+    }
+
+    /// Read `source` as it is, whatever it begins with.
+    pub fn plain(source: R) -> Decoder<R> {
+        Decoder {
+            content: Content::Plain(Replayed::buffered(Vec::new(), source)),
+        }
     }
 
     /// How the stream is compressed.
@@ -156,6 +155,18 @@ struct Replayed<R> {
     replayed: usize,
     rest: R,
     taken: u64,
+}
+
+impl<R: Read> Replayed<R> {
+    fn buffered(start: Vec<u8>, rest: R) -> Source<R> {
+        let source = Replayed {
+            start,
+            replayed: 0,
+            rest,
+            taken: 0,
+        };
+        BufReader::with_capacity(BUFFER, source)
+    }
 }
 
 impl<R: Read> Read for Replayed<R> {
