@@ -3,9 +3,11 @@
 pub mod bpf;
 pub mod clone;
 pub mod descriptors;
+pub mod heap;
 pub mod mount;
 pub mod namespaces;
 pub mod program;
 pub mod rooted;
 pub mod seccomp;
+pub mod signal_fd;
 pub mod signals;
