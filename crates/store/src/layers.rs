@@ -5,6 +5,7 @@
 //!   layers/<hex>.idx    an EROFS index of it (`erofs`): what makes the layer be there
 //!   layers/<hex>.side   only if the tar holds sparse files: those, laid out
 //!   layers/<hex>/       instead, where the kernel cannot mount an index: the directory form
+//!   layers/empty{,-too}/  empty directories, where an overlay needs some
 //!   layers/work/        what is not finished, or condemned (`work`)
 //! ```
 //!
@@ -135,6 +136,9 @@ pub struct Layers {
     names: Mutex<()>,
 }
 
+/// Directories with nothing in them, among the layers.
+const EMPTY: [&str; 2] = ["empty", "empty-too"];
+
 /// What [`LayerForm`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -161,6 +165,9 @@ impl Layers {
     /// The layers in `directory`, which exists; what was interrupted is removed.
     pub(crate) fn open(directory: &Path, form: LayerForm) -> Result<Layers, StoreError> {
         let works = Works::open(directory)?;
+        for empty in EMPTY {
+            directory::make_private(&directory.join(empty))?;
+        }
         let form = match form {
             LayerForm::Directory => Form::Directory,
             LayerForm::Index => Form::Index(mounts::probe(&works.begin()?)?),
@@ -311,30 +318,33 @@ impl Layers {
         self.mounts.adopt(diff_id, mount);
     }
 
+    /// The mounts of layers as an overlay takes them, the highest first, given the lowest first.
+    ///
+    /// A layer that an image has twice (the empty one, as a rule) is given once, where it stands
+    /// highest: overlayfs refuses the second, and it could show nothing that the first does not.
+    pub fn lower(&self, layers: &[DiffId]) -> Result<Vec<(DiffId, OwnedFd)>, StoreError> {
+        let mut lower: Vec<(DiffId, OwnedFd)> = Vec::with_capacity(layers.len());
+        for diff_id in layers.iter().rev() {
+            if lower.iter().all(|(present, _)| present != diff_id) {
+                lower.push((*diff_id, self.mount(diff_id)?));
+            }
+        }
+        Ok(lower)
+    }
+
     /// An overlay of layers, the lowest first, attached nowhere; with an upper it is writable.
     pub fn overlay(
         &self,
         layers: &[DiffId],
         upper: Option<&OverlayUpper>,
     ) -> Result<OwnedFd, StoreError> {
-        let mut mounts = Vec::with_capacity(layers.len() + 1);
-        for diff_id in layers.iter().rev() {
-            mounts.push(self.mount(diff_id)?);
-        }
-        // An overlay wants two directories at least: an empty one stands in for what is missing.
-        let writable = usize::from(upper.is_some());
-        let empty = if mounts.is_empty() || mounts.len() + writable < 2 {
-            Some(self.works.begin()?)
-        } else {
-            None
-        };
-        if let Some(empty) = &empty {
-            mounts.push(mounts::open_directory(&empty.path("."))?);
-        }
-        if mounts.len() + writable < 2 {
-            return mounts
-                .pop()
-                .ok_or_else(|| StoreError::BadLayer("no layers".to_owned()));
+        let lower = self.lower(layers)?;
+        let mut mounts: Vec<OwnedFd> = lower.into_iter().map(|(_, mount)| mount).collect();
+        // An overlay wants a lower directory, and two of them if it has no upper: empty ones
+        // stand in for what is missing.
+        let wanted: usize = if upper.is_some() { 1 } else { 2 };
+        for empty in EMPTY.iter().take(wanted.saturating_sub(mounts.len())) {
+            mounts.push(mounts::open_directory(&self.directory.join(empty))?);
         }
         let lower: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
         let directories = upper

@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod compare;
-
+mod hostile;
+mod keeping;
+mod stacked;
 mod support;

@@ -14,7 +14,7 @@ use crate::StoreError;
 use crate::digest::{DiffId, Digest, Hasher};
 use crate::layers::{Layer, LayerForm, Layers, Limits};
 use crate::lease::LeaseTable;
-use crate::tar::{Entry, Writer};
+use crate::tar::{Entry, Kind, Time, Writer};
 
 /// A store of layers only.
 pub(super) struct Place {
@@ -37,7 +37,12 @@ pub(super) fn forms() -> Vec<LayerForm> {
 
 impl Place {
     pub(super) fn new(form: LayerForm) -> Place {
-        let dir = tempfile::tempdir().unwrap();
+        Place::at(&std::env::temp_dir(), form)
+    }
+
+    /// Below a directory.
+    pub(super) fn at(parent: &Path, form: LayerForm) -> Place {
+        let dir = tempfile::tempdir_in(parent).unwrap();
         let layers = Layers::open(dir.path(), form).unwrap();
         Place {
             dir,
@@ -47,7 +52,6 @@ impl Place {
     }
 
     /// The same directory, opened again.
-    #[allow(dead_code)]
     pub(super) fn reopened(self, form: LayerForm) -> Place {
         let Place {
             dir,
@@ -83,13 +87,12 @@ impl Place {
         Root::from_fd(self.layers.mount(&layer.diff_id).unwrap())
     }
 
-    /// What is in the layers' directory, but for the empty `work`.
-    #[allow(dead_code)]
+    /// What is in the layers' directory, but for what is always there.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "work")
+            .filter(|name| name != "work" && !name.starts_with("empty"))
             .collect();
         let work = std::fs::read_dir(self.dir.path().join("work")).unwrap();
         names.extend(work.map(|entry| format!("work/{:?}", entry.unwrap().file_name())));
@@ -208,6 +211,41 @@ pub(super) fn assert_same(expected: &BTreeMap<String, Facts>, got: &BTreeMap<Str
     for path in got.keys() {
         assert!(expected.contains_key(path), "{path:?} should not be there");
     }
+}
+
+/// A file of root's.
+pub(super) fn file(path: &str, size: u64) -> Entry {
+    let mut entry = Entry::new(path, Kind::File);
+    entry.mode = 0o644;
+    entry.size = size;
+    entry.mtime = Time {
+        seconds: 1000 + size.cast_signed(),
+        nanoseconds: 0,
+    };
+    entry
+}
+
+/// A directory of root's.
+pub(super) fn directory(path: &str, mode: u32) -> Entry {
+    let mut entry = Entry::new(path, Kind::Directory);
+    entry.mode = mode;
+    entry.mtime = Time {
+        seconds: 2000,
+        nanoseconds: 0,
+    };
+    entry
+}
+
+/// A symbolic or hard link.
+pub(super) fn link(kind: Kind, path: &str, target: &str) -> Entry {
+    let mut entry = Entry::new(path, kind);
+    entry.mode = 0o777;
+    entry.link = target.into();
+    entry.mtime = Time {
+        seconds: 3000,
+        nanoseconds: 0,
+    };
+    entry
 }
 
 /// An archive of these entries, each file with the content `c` repeated.
