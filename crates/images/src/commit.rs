@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use jiff::Timestamp;
+use wharf_store::layers::write_tar_of_upper;
 use wharf_store::{DiffId, Digest, Layer, Lease, Limits, StoreError};
 
 use crate::config::{History, ImageConfig, RootFs, RunConfig};
@@ -124,7 +125,7 @@ impl Images {
             source,
         })?;
         thread::scope(|scope| {
-            let archiver = scope.spawn(move || self.archive_upper(upper, writer));
+            let archiver = scope.spawn(move || archive_upper(upper, writer));
             let imported = layers.import(lease, &mut reader, None, &limits);
             drop(reader);
             let archived = archiver
@@ -142,18 +143,18 @@ impl Images {
             }
         })
     }
+}
 
-    /// Write the tree as a layer. A tree that cannot be read to its end must not look like one
-    /// that ended: what closes the archive is only written after everything went well.
-    fn archive_upper(&self, upper: &Path, writer: PipeWriter) -> Result<(), StoreError> {
-        let mut out = io::BufWriter::with_capacity(256 * 1024, writer);
-        self.store().layers().write_tar_of_upper(upper, &mut out)?;
-        out.flush().map_err(|source| StoreError::Io {
-            action: "archive",
-            path: upper.to_path_buf(),
-            source,
-        })
-    }
+/// Write the tree as a layer. A tree that cannot be read to its end must not look like one
+/// that ended: what closes the archive is only written after everything went well.
+fn archive_upper(upper: &Path, writer: PipeWriter) -> Result<(), StoreError> {
+    let mut out = io::BufWriter::with_capacity(256 * 1024, writer);
+    write_tar_of_upper(upper, &mut out)?;
+    out.flush().map_err(|source| StoreError::Io {
+        action: "archive",
+        path: upper.to_path_buf(),
+        source,
+    })
 }
 
 fn from_nothing() -> ImageConfig {

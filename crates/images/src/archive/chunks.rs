@@ -22,14 +22,16 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct State {
-    free: Vec<Vec<u8>>,
+    free: Vec<Box<[u8]>>,
     made: usize,
 }
 
 /// Some bytes; their memory goes back to the pool when they are dropped.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    bytes: Vec<u8>,
+    /// Always of one size and never cleared: only what was filled is read.
+    memory: Box<[u8]>,
+    filled: usize,
     pool: Arc<Pool>,
 }
 
@@ -38,16 +40,19 @@ impl Pool {
     pub(super) fn take(self: &Arc<Pool>) -> Chunk {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(bytes) = state.free.pop() {
+            if let Some(memory) = state.free.pop() {
                 return Chunk {
-                    bytes,
+                    memory,
+                    filled: 0,
                     pool: Arc::clone(self),
                 };
             }
             if state.made < MAX_CHUNKS {
                 state.made += 1;
+                let memory = vec![0; CHUNK].into_boxed_slice();
                 return Chunk {
-                    bytes: Vec::with_capacity(CHUNK),
+                    memory,
+                    filled: 0,
                     pool: Arc::clone(self),
                 };
             }
@@ -65,35 +70,32 @@ impl Chunk {
         &mut self,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        self.bytes.resize(CHUNK, 0);
-        let mut filled = 0;
-        while filled < CHUNK {
-            match read(&mut self.bytes[filled..]) {
+        self.filled = 0;
+        while self.filled < CHUNK {
+            match read(&mut self.memory[self.filled..]) {
                 Ok(0) => break,
-                Ok(got) => filled += got,
+                Ok(got) => self.filled += got,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        self.bytes.truncate(filled);
         Ok(())
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.memory[..self.filled]
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
+        let memory = std::mem::take(&mut self.memory);
         let mut state = self
             .pool
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        state.free.push(bytes);
+        state.free.push(memory);
         drop(state);
         self.pool.returned.notify_one();
     }
@@ -156,7 +158,7 @@ impl Read for MemberReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if let Some(chunk) = &self.current {
-                let rest = &chunk.bytes[self.position..];
+                let rest = &chunk.bytes()[self.position..];
                 if !rest.is_empty() {
                     let length = rest.len().min(buffer.len());
                     buffer[..length].copy_from_slice(&rest[..length]);

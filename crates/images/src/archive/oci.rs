@@ -80,7 +80,9 @@ impl LayoutReader<'_, '_> {
                 match self.image(&manifest, &bytes, descriptor)? {
                     Ok(image) => (image, None),
                     // Asked for by platform, so not a failure until nothing is left.
-                    Err(Skipped::OtherPlatform(_)) => return Ok(()),
+                    Err(Skipped::OtherPlatform(_)) if !self.source.platforms.is_empty() => {
+                        return Ok(());
+                    }
                     Err(skipped) => return Err(refused(&[skipped])),
                 }
             }
