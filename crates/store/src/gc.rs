@@ -60,7 +60,10 @@ impl Store {
         &self,
         roots: impl FnOnce() -> Result<Roots, E>,
     ) -> Result<Collected, E> {
-        let _one_at_a_time = self.maintenance().lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self
+            .maintenance()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let _collecting = self.leases().begin_collection();
         let roots = roots()?;
         let mut collected = Collected::default();
@@ -113,5 +116,104 @@ impl Store {
             self.layers().hide(diff_id)?
         };
         hidden.map(layers::Hidden::delete).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    fn open(directory: &tempfile::TempDir) -> Store {
+        Store::open(&directory.path().join("store"), &StoreOptions::default()).unwrap()
+    }
+
+    fn nothing() -> Result<Roots, StoreError> {
+        Ok(Roots::default())
+    }
+
+    #[test]
+    fn what_neither_roots_nor_leases_name_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let lease = store.lease();
+        let held = store.blobs().put(&lease, b"held").unwrap();
+        let other = store.lease();
+        let root = store.blobs().put(&other, b"root").unwrap();
+        let garbage = store.blobs().put(&other, b"garbage").unwrap();
+        drop(other);
+        let roots = Roots {
+            blobs: HashSet::from([root]),
+            ..Roots::default()
+        };
+        let collected = store.collect(|| Ok::<_, StoreError>(roots)).unwrap();
+        assert_eq!(collected.blobs, [garbage]);
+        assert_eq!(collected.bytes, 7);
+        assert_eq!(store.blobs().total_bytes(), 8);
+        drop(lease);
+        assert_eq!(store.collect(nothing).unwrap().blobs.len(), 2);
+        assert_eq!(store.blobs().size(&held).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_committed_while_roots_are_being_read_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let lease = store.lease();
+        let digest = store.blobs().put(&lease, b"new").unwrap();
+        // The roots are read, then a load commits its row and lets its lease go.
+        let roots = || {
+            let roots = nothing();
+            drop(lease);
+            roots
+        };
+        assert_eq!(store.collect(roots).unwrap(), Collected::default());
+        assert!(store.blobs().size(&digest).unwrap().is_some());
+        assert_eq!(store.collect(nothing).unwrap().blobs, [digest]);
+    }
+
+    #[test]
+    fn when_roots_cannot_be_read_nothing_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let digest = store.blobs().put(&store.lease(), b"x").unwrap();
+        let failing = || Err::<Roots, _>(StoreError::NoSuchBlob(digest));
+        assert!(store.collect(failing).is_err());
+        assert!(store.blobs().size(&digest).unwrap().is_some());
+    }
+
+    #[test]
+    fn writers_of_the_same_content_and_a_collector_never_disagree() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&directory);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let collector = scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    store.collect(nothing).unwrap();
+                }
+            });
+            let writers: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for round in 0..60u8 {
+                            let lease = store.lease();
+                            let content = [round % 4; 100];
+                            let digest = store.blobs().put(&lease, &content).unwrap();
+                            assert_eq!(store.blobs().read(&digest, 100).unwrap(), content);
+                        }
+                    })
+                })
+                .collect();
+            for writer in writers {
+                writer.join().unwrap();
+            }
+            done.store(true, Ordering::Relaxed);
+            collector.join().unwrap();
+        });
+        store.collect(nothing).unwrap();
+        assert_eq!(store.blobs().list().unwrap(), []);
+        assert_eq!(store.blobs().total_bytes(), 0);
     }
 }
