@@ -391,3 +391,26 @@ fn a_layer_that_the_archive_lacks_may_be_here_already() {
             .contains("gone/1 is missing")
     );
 }
+
+#[test]
+fn layers_that_are_larger_than_all_buffers_together_are_loaded() {
+    // Bytes that do not compress: 3 layers of 16 MiB, half as much again as the buffers hold.
+    let mut state = 1u64;
+    let mut noise = || {
+        let words = std::iter::repeat_with(|| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33).to_le_bytes()
+        });
+        let bytes: Vec<u8> = words.take(2 << 20).flatten().collect();
+        Tar::new().file("noise", &bytes).finish()
+    };
+    let sample = Sample::new(vec![noise(), noise(), noise()]);
+    for packing in [Packing::Plain, Packing::Gzip] {
+        let lab = Lab::new();
+        lab.load(&oci_archive(&sample, packing, Some("large:1")))
+            .unwrap();
+        assert_is(&lab, "large:1", &sample);
+    }
+}
