@@ -70,8 +70,13 @@ impl Images {
             }
             None => (from_nothing(), Vec::new()),
         };
-        for layer in &layers {
-            lease.hold_layer(layer.diff_id);
+        // Held first and looked for then: the parent may be removed while its container is not.
+        for ImageLayer { diff_id, .. } in &layers {
+            lease.hold_layer(*diff_id);
+            self.store()
+                .layers()
+                .get(diff_id)?
+                .ok_or(StoreError::NoSuchLayer(*diff_id))?;
         }
         let empty_layer = layer.diff_id == DiffId(Digest::of(&EMPTY_TAR));
         if !empty_layer {

@@ -7,7 +7,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 use wharf_images::{ImageError, Images, LoadOptions, Loaded, Progress};
 use wharf_store::tar::{Entry, Kind, Reader, Writer};
-use wharf_store::{DiffId, Digest, Store, StoreOptions};
+use wharf_store::{DiffId, Digest, LayerForm, Store, StoreOptions};
 
 /// Images in a store of their own.
 pub(crate) struct Lab {
@@ -70,9 +70,15 @@ impl Lab {
     }
 }
 
+/// The form of layers is the kernel's choice, or that of `WHARF_TEST_LAYERS`.
 fn open(directory: &tempfile::TempDir) -> Images {
+    let layers = match std::env::var("WHARF_TEST_LAYERS").as_deref() {
+        Ok("directory") => LayerForm::Directory,
+        Ok("index") => LayerForm::Index,
+        _ => LayerForm::Auto,
+    };
     let root = directory.path().join("wharf");
-    Images::open(Store::open(&root, &StoreOptions::default()).unwrap()).unwrap()
+    Images::open(Store::open(&root, &StoreOptions { layers }).unwrap()).unwrap()
 }
 
 /// Progress, as lines.
