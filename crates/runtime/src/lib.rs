@@ -2,17 +2,23 @@
 //!
 //! [`create`] makes a container that waits before its program, [`StartHandle::start`] lets it
 //! go, [`exec`] puts a further process into it. [`cgroup`] limits, freezes and measures it,
-//! [`seccomp`] compiles filters, [`user`] resolves names inside an image. [`cli`] is the OCI
-//! runtime command line over all of these.
+//! [`seccomp`] compiles filters, [`user`] resolves names inside an image.
 //!
 //! Everything is synchronous and meant for a process with one thread: a container's first code
-//! is a copy of its caller (see [`launch`]). Nothing here knows Docker, images or networks.
+//! is a copy of its caller (see [`mod@create`]). Nothing here knows Docker, images or networks.
 
 pub mod cgroup;
+mod exe;
+mod init;
 mod launch;
+pub mod log;
+pub mod seccomp;
+pub mod shim;
+pub mod user;
 
-pub use launch::error::{ExecError, LaunchError, Step, Warning};
+pub use exe::Exe;
+pub use launch::error::{ExecCause, ExecError, Failure, LaunchError, Step, Warning, errno_text};
 pub use launch::{
-    Created, ExecTarget, Execed, Io, Launch, Namespaces, Rootfs, Start, StartHandle, Stdio,
-    WindowSize, create, exec,
+    Created, ExecTarget, Execed, Io, Launch, Namespaces, Rootfs, StartHandle, Stdio, WindowSize,
+    create, create_waiting_on, exec,
 };

@@ -105,9 +105,17 @@ pub struct Child {
 /// Proof of being the code of a child made by [`spawn`]: alone in its process, which does
 /// nothing but this code.
 #[derive(Debug)]
-pub struct InChild(());
+pub struct InChild {
+    born_in_cgroup: bool,
+}
 
 impl InChild {
+    /// Whether it was born in the cgroup that was asked for; kernels before 5.7 cannot do that.
+    #[must_use]
+    pub fn born_in_cgroup(&self) -> bool {
+        self.born_in_cgroup
+    }
+
     /// Close every descriptor from `first` on but those in `keep`. What this process inherited
     /// belongs to values of the parent's that are not going to act here; values of its own that
     /// are not in `keep` must not be used again.
@@ -148,14 +156,8 @@ pub fn spawn(
         return Err(io::Error::from_raw_os_error(libc::EDEADLK));
     }
     let mut pidfd: RawFd = -1;
-    let mut flags = clone.namespaces.bits() | libc::CLONE_PIDFD as u64;
-    let mut cgroup = 0;
-    if let Some(fd) = clone.cgroup {
-        flags |= CLONE_INTO_CGROUP;
-        cgroup = u64::from(fd.as_raw_fd().unsigned_abs());
-    }
-    let args = libc::clone_args {
-        flags,
+    let mut args = libc::clone_args {
+        flags: clone.namespaces.bits() | libc::CLONE_PIDFD as u64,
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
@@ -165,14 +167,26 @@ pub fn spawn(
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
-        cgroup,
+        cgroup: 0,
     };
-    // SAFETY: the arguments outlive the call; without CLONE_VM the child gets a copy of this
-    // memory and its own stack pointer into it; this process has one thread, so that no lock
-    // is held by a thread that the copy lacks.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+    let mut born_in_cgroup = false;
+    if let Some(fd) = clone.cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(fd.as_raw_fd().unsigned_abs());
+        born_in_cgroup = true;
+    }
+    let mut pid = clone3(&args);
+    if pid < 0 && born_in_cgroup {
+        let error = io::Error::last_os_error();
+        if matches!(error.raw_os_error(), Some(libc::E2BIG | libc::EINVAL)) {
+            args.flags &= !CLONE_INTO_CGROUP;
+            args.cgroup = 0;
+            born_in_cgroup = false;
+            pid = clone3(&args);
+        }
+    }
     if pid == 0 {
-        let child = InChild(());
+        let child = InChild { born_in_cgroup };
         // Nothing may unwind into the frames copied from the parent.
         match catch_unwind(AssertUnwindSafe(|| code(&child))) {
             Ok(Err(status)) => child.exit(status),
@@ -190,6 +204,19 @@ pub fn spawn(
     // SAFETY: on success the kernel put a new descriptor here, which nothing else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Child { pid, pidfd })
+}
+
+fn clone3(args: &libc::clone_args) -> libc::c_long {
+    // SAFETY: the arguments outlive the call; without CLONE_VM the child gets a copy of this
+    // memory and its own stack pointer into it; `spawn`, the only caller, made sure that this
+    // process has one thread, so that no lock is held by a thread that the copy lacks.
+    unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            std::ptr::from_ref(args),
+            size_of::<libc::clone_args>(),
+        )
+    }
 }
 
 /// Fixed by the ABI: version 2 of the structure, with the cgroup.

@@ -6,6 +6,7 @@ pub mod descriptors;
 pub mod heap;
 pub mod mount;
 pub mod namespaces;
+pub mod pidfd;
 pub mod program;
 pub mod rooted;
 pub mod seccomp;

@@ -16,16 +16,37 @@
 //! The caller must have one thread (`create` and `exec` refuse otherwise): init is a copy of the
 //! caller's memory, and a lock held by another thread would be held for ever in it.
 
-pub mod error;
+pub(crate) mod capabilities;
+pub(crate) mod channel;
+mod create;
+pub(crate) mod devices;
+pub(crate) mod error;
+mod hooks;
+mod join;
+pub(crate) mod mount_options;
+pub(crate) mod plan;
+pub(crate) mod process;
+mod sources;
+mod start;
+mod sysctl;
+mod visit;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::Spec;
 use rustix::process::Pid;
+use wharf_sys::clone::Namespaces as Kinds;
 
 use crate::cgroup::{self, Cgroup};
-use error::{ExecError, LaunchError, Warning};
+use error::Warning;
+
+pub(crate) use hooks::run as run_hooks;
+pub(crate) use sources::{mount_failure, propagate};
+
+pub use create::{create, create_waiting_on};
+pub use join::exec;
+pub use start::StartHandle;
 
 /// What becomes the container's root directory.
 #[derive(Debug)]
@@ -72,17 +93,6 @@ pub enum Io {
     Terminal(WindowSize),
 }
 
-/// Who lets the program start.
-#[derive(Debug, Default)]
-pub enum Start {
-    /// The caller, with the [`StartHandle`] it gets.
-    #[default]
-    Handle,
-    /// Whoever connects to this listening socket first: for a caller that leaves between the two
-    /// (the OCI command line). See [`StartHandle::connect`].
-    Socket(OwnedFd),
-}
-
 /// A container to make.
 #[derive(Debug)]
 pub struct Launch<'a> {
@@ -102,15 +112,13 @@ pub struct Launch<'a> {
     /// The system call filter, if it was compiled before; otherwise `spec.linux.seccomp` is
     /// compiled here.
     pub seccomp: Option<&'a crate::seccomp::Filter>,
-    /// Who starts it.
-    pub start: Start,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
 }
 
 /// A container that waits to be started.
 #[derive(Debug)]
-pub struct Created {
+pub struct Created<S = StartHandle> {
     /// Its first process, as the caller's namespace numbers it. A child of the caller: to be
     /// reaped by it.
     pub pid: Pid,
@@ -120,21 +128,36 @@ pub struct Created {
     pub terminal: Option<OwnedFd>,
     /// Its cgroup.
     pub cgroup: Option<Cgroup>,
-    /// Lets it go. Dropped, the container ends.
-    pub start: StartHandle,
+    /// Lets it go. Dropped, the container ends. Nothing for one that waits on a socket.
+    pub start: S,
     /// Limits the kernel did not let us set.
     pub warnings: Vec<Warning>,
 }
 
-/// The right to start a created container.
-#[derive(Debug)]
-pub struct StartHandle {
-    socket: OwnedFd,
-}
-
 /// The namespaces a container has of its own or has joined, other than the host's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Namespaces(u32);
+pub struct Namespaces(u64);
+
+impl Namespaces {
+    /// Those that the specification names.
+    #[must_use]
+    pub fn of(spec: &Spec) -> Namespaces {
+        let kinds = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.namespaces().as_ref())
+            .into_iter()
+            .flatten()
+            .fold(Kinds::empty(), |kinds, namespace| {
+                kinds | plan::kind_of(namespace.typ())
+            });
+        Namespaces(kinds.bits())
+    }
+
+    pub(crate) fn kinds(self) -> Kinds {
+        Kinds::from_bits(self.0)
+    }
+}
 
 /// A running container, for [`exec`].
 #[derive(Debug)]

@@ -1,0 +1,137 @@
+//! The cgroup hierarchies, as a container sees them.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
+use wharf_sys::clone::Namespaces as Kinds;
+use wharf_sys::mount::{Attributes, Depth, FileSystem, MountError, attach, set_attributes};
+use wharf_sys::rooted::Root;
+
+use super::mountpoint::{self, Missing};
+use super::mounts::{failed, put};
+use crate::cgroup::{Hierarchy, HierarchyKind, Layout};
+use crate::launch::error::{Failure, Step};
+use crate::launch::mount_failure;
+use crate::launch::plan::{MountPlan, Plan};
+
+/// Mount what the host has where the specification wants `cgroup`.
+///
+/// A host with the unified hierarchy alone shows that one. Any other shows a tmpfs with a
+/// directory for each hierarchy, named as on the host. In a cgroup namespace each is mounted
+/// afresh and begins at the container's own cgroup; without one it is the host's mount.
+pub(super) fn mount(
+    root: &Root,
+    mount: &MountPlan,
+    plan: &Plan,
+    layout: Option<&Layout>,
+) -> Result<(), Failure> {
+    let hierarchies = layout.map(Layout::hierarchies).unwrap_or_default();
+    let private = plan.new.contains(Kinds::CGROUP);
+    if let [only] = hierarchies
+        && *only.kind() == HierarchyKind::Unified
+    {
+        let tree = tree_of(only, mount, private).map_err(mount_failure(
+            Step::Mount,
+            mount.destination.display().to_string(),
+        ))?;
+        return put(root, mount, &tree, Missing::Directory);
+    }
+    let top = top(mount)?;
+    put(root, mount, &top, Missing::Directory)?;
+    for hierarchy in hierarchies {
+        let Some(name) = hierarchy.mount().file_name() else {
+            continue;
+        };
+        let place = mount.destination.join(name);
+        let fail = || mount_failure(Step::Mount, place.display().to_string());
+        let tree = match tree_of(hierarchy, mount, private) {
+            // One that limits nothing is no loss: it may not be for us to mount.
+            Err(_) if !hierarchy.has_controllers() => continue,
+            tree => tree.map_err(fail())?,
+        };
+        let target = mountpoint::open(root, &place, Missing::Directory).map_err(failed(mount))?;
+        attach(tree.as_fd(), target.as_fd()).map_err(fail())?;
+        link_controllers(root, hierarchy, &place)?;
+    }
+    let attributes = Attributes {
+        set: mount.options.this.set,
+        ..Attributes::default()
+    };
+    set_attributes(top.as_fd(), &attributes, Depth::One).map_err(mount_failure(
+        Step::Attributes,
+        mount.destination.display().to_string(),
+    ))
+}
+
+/// The tmpfs the hierarchies' directories are in; writable until they are made.
+fn top(mount: &MountPlan) -> Result<OwnedFd, Failure> {
+    let make = || {
+        let context = FileSystem::open("tmpfs")?;
+        context.string("source", "cgroup")?;
+        context.string("mode", "0755")?;
+        context.create()?;
+        context.mount(mount.options.this.set - MountAttrFlags::MOUNT_ATTR_RDONLY)
+    };
+    make().map_err(mount_failure(
+        Step::Mount,
+        mount.destination.display().to_string(),
+    ))
+}
+
+fn tree_of(hierarchy: &Hierarchy, mount: &MountPlan, private: bool) -> Result<OwnedFd, MountError> {
+    let attributes = mount.options.this.set;
+    if private {
+        return fresh(hierarchy, attributes);
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let Ok(tree) = open_tree(CWD, hierarchy.mount(), flags) else {
+        // Not ours to clone: the file system's own view will do.
+        return fresh(hierarchy, attributes);
+    };
+    let wanted = Attributes {
+        set: attributes,
+        ..Attributes::default()
+    };
+    set_attributes(tree.as_fd(), &wanted, Depth::One)?;
+    Ok(tree)
+}
+
+fn fresh(hierarchy: &Hierarchy, attributes: MountAttrFlags) -> Result<OwnedFd, MountError> {
+    let context = match hierarchy.kind() {
+        HierarchyKind::Unified => FileSystem::open("cgroup2")?,
+        HierarchyKind::V1(words) => {
+            let context = FileSystem::open("cgroup")?;
+            for word in words {
+                match word.strip_prefix("name=") {
+                    Some(name) => {
+                        context.flag("none")?;
+                        context.string("name", name)?;
+                    }
+                    None => context.flag(word)?,
+                }
+            }
+            context
+        }
+    };
+    context.create()?;
+    context.mount(attributes)
+}
+
+/// `cpu,cpuacct` is also found as `cpu` and as `cpuacct`.
+fn link_controllers(root: &Root, hierarchy: &Hierarchy, place: &Path) -> Result<(), Failure> {
+    let HierarchyKind::V1(controllers) = hierarchy.kind() else {
+        return Ok(());
+    };
+    let (Some(name), Some(parent)) = (place.file_name(), place.parent()) else {
+        return Ok(());
+    };
+    for controller in controllers {
+        if controllers.len() > 1 && name != controller.as_str() {
+            root.symlink(name, parent.join(controller))
+                .map_err(Failure::at(Step::MountPoint, controller))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What a container is mounted from, opened by the caller before there is a child.
+//!
+//! Everything comes as a mount that is attached nowhere, held by a descriptor: the caller may
+//! reach directories that a container's root, in a user namespace, may not; nothing has to be
+//! looked up again by name in the child; and a missing source is an error before anything was
+//! made. A bind mount's copy is made out of the caller's namespace, so it is a peer of the host's
+//! mount where the specification asks for shared propagation.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use wharf_sys::mount::{self as sys_mount, Attributes, Depth, MountError, Overlay, Upper};
+
+use super::Rootfs;
+use super::error::{Failure, LaunchError, Step};
+use super::mount_options::{Bind, Change};
+use super::plan::{MountKind, MountPlan};
+
+/// The root file system.
+pub(super) fn root(rootfs: &Rootfs) -> Result<OwnedFd, LaunchError> {
+    match rootfs {
+        Rootfs::Directory(path) => {
+            let tree = clone(path, Bind::Recursive)
+                .map_err(Failure::at(Step::OpenRootfs, path.display()))?;
+            let private = Attributes {
+                propagation: Some(MountPropagationFlags::PRIVATE),
+                ..Attributes::default()
+            };
+            sys_mount::set_attributes(tree.as_fd(), &private, Depth::Recursive)
+                .map_err(mount_failure(Step::OpenRootfs, path.display().to_string()))?;
+            Ok(tree)
+        }
+        Rootfs::Overlay { lower, upper, work } => {
+            let directory = |path: &Path| {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                rustix::fs::open(path, flags, Mode::empty())
+                    .map_err(Failure::at(Step::OpenRootfs, path.display()))
+            };
+            let lower: Vec<_> = lower.iter().map(AsFd::as_fd).collect();
+            let (upper_fd, work_fd) = (directory(upper)?, directory(work)?);
+            let overlay = Overlay {
+                lower: &lower,
+                upper: Some(Upper {
+                    upper: upper_fd.as_fd(),
+                    work: work_fd.as_fd(),
+                }),
+                user_xattr: false,
+                attributes: MountAttrFlags::empty(),
+            };
+            Ok(sys_mount::overlay(&overlay)
+                .map_err(mount_failure(Step::OpenRootfs, "overlay".to_owned()))?)
+        }
+    }
+}
+
+/// The sources of the bind mounts; nothing for the others.
+pub(super) fn binds(mounts: &[MountPlan]) -> Result<Vec<Option<OwnedFd>>, LaunchError> {
+    mounts
+        .iter()
+        .map(|mount| match mount.what {
+            MountKind::Bind(bind) => bind_source(mount, bind).map(Some),
+            MountKind::Cgroup | MountKind::FileSystem(_) => Ok(None),
+        })
+        .collect()
+}
+
+fn bind_source(mount: &MountPlan, bind: Bind) -> Result<OwnedFd, LaunchError> {
+    let subject = || {
+        format!(
+            "{} to {}",
+            mount.source.display(),
+            mount.destination.display()
+        )
+    };
+    let tree = clone(&mount.source, bind).map_err(Failure::at(Step::OpenSource, subject()))?;
+    let attributes = |change: Change, depth| {
+        if change.is_empty() {
+            return Ok(());
+        }
+        let wanted = Attributes {
+            set: change.set,
+            clear: change.clear,
+            ..Attributes::default()
+        };
+        sys_mount::set_attributes(tree.as_fd(), &wanted, depth)
+            .map_err(mount_failure(Step::Attributes, subject()))
+    };
+    attributes(mount.options.this, Depth::One)?;
+    attributes(mount.options.tree, Depth::Recursive)?;
+    // A clone of a shared mount is its peer: without a word, what the container mounts below it
+    // must not appear on the host.
+    let slave = [MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC];
+    let propagation = match mount.options.propagation.as_slice() {
+        [] => &slave,
+        given => given,
+    };
+    for &propagation in propagation {
+        propagate(&tree, propagation).map_err(mount_failure(Step::Attributes, subject()))?;
+    }
+    Ok(tree)
+}
+
+/// Change the propagation of a mount, of the tree if `REC` is set.
+pub(crate) fn propagate(
+    tree: &OwnedFd,
+    propagation: MountPropagationFlags,
+) -> Result<(), MountError> {
+    let depth = if propagation.contains(MountPropagationFlags::REC) {
+        Depth::Recursive
+    } else {
+        Depth::One
+    };
+    let wanted = Attributes {
+        propagation: Some(propagation - MountPropagationFlags::REC),
+        ..Attributes::default()
+    };
+    sys_mount::set_attributes(tree.as_fd(), &wanted, depth)
+}
+
+fn clone(path: &Path, bind: Bind) -> rustix::io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if bind == Bind::Recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(CWD, path, flags)
+}
+
+/// For `map_err` on calls of `sys::mount`.
+pub(crate) fn mount_failure(step: Step, subject: String) -> impl FnOnce(MountError) -> Failure {
+    move |error| {
+        let subject = match error.log.as_str() {
+            "" => subject,
+            log => format!("{subject} ({log})"),
+        };
+        Failure {
+            step,
+            subject,
+            errno: error.raw_os_error().unwrap_or_default(),
+        }
+    }
+}
