@@ -98,3 +98,31 @@ impl Error {
         }
     }
 }
+
+impl From<wharf_store::StoreError> for Error {
+    fn from(error: wharf_store::StoreError) -> Self {
+        match error {
+            wharf_store::StoreError::Unsupported(what) => Self::NotImplemented(what),
+            error if error.is_no_space() => {
+                Self::Internal(format!("no space left on device: {error}"))
+            }
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<wharf_images::ImageError> for Error {
+    fn from(error: wharf_images::ImageError) -> Self {
+        use wharf_images::{ErrorKind, ImageError};
+        match error {
+            ImageError::NoSuchImage(name) => Self::NoSuchImage(name),
+            ImageError::Store(error) => error.into(),
+            error => match error.kind() {
+                ErrorKind::InvalidArgument => Self::InvalidArgument(error.to_string()),
+                ErrorKind::NotFound => Self::NotFound(error.to_string()),
+                ErrorKind::Conflict => Self::Conflict(error.to_string()),
+                ErrorKind::Internal => Self::Internal(error.to_string()),
+            },
+        }
+    }
+}

@@ -13,25 +13,36 @@
 
 mod archive;
 mod attach;
+mod blocking;
 mod changes;
+mod clock;
 mod containers;
+mod copy_up;
 mod df;
 mod engine;
 mod error;
 mod events;
 mod exec;
 mod export;
+mod filters;
+mod gc;
+mod host;
+mod ids;
 mod images;
 mod info;
 mod logs;
 pub mod model;
 mod mounts;
+mod names;
 mod networks;
 mod oci;
 mod options;
+mod shim;
 mod stats;
 pub mod stream;
 mod top;
+mod tree_size;
+mod undo;
 mod volumes;
 
 pub use engine::Engine;

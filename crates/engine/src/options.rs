@@ -5,17 +5,7 @@ use std::path::PathBuf;
 
 use crate::model::{NamespaceMode, Ulimit};
 
-/// The form in which layers are kept (`--storage-opt layers=`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LayerForm {
-    /// The index where the kernel can mount it, else directories.
-    #[default]
-    Auto,
-    /// Each layer its own tar with an EROFS index.
-    Index,
-    /// Each layer unpacked.
-    Directory,
-}
+pub use wharf_store::layers::LayerForm;
 
 /// What the daemon decided at its start.
 #[derive(Debug, Clone)]
@@ -26,7 +16,7 @@ pub struct EngineOptions {
     pub exec_root: PathBuf,
     /// The executable that becomes a shim, with the arguments that make it one.
     pub shim: Vec<String>,
-    /// See [`LayerForm`].
+    /// The form in which layers are kept (`--storage-opt layers=`).
     pub layers: LayerForm,
     /// Bytes of `/dev/shm` when a container does not say; Docker's 64 MiB.
     pub default_shm_size: u64,

@@ -82,6 +82,12 @@ fn real_time(name: &str) -> Option<i32> {
     offset.parse::<u8>().ok().map(|n| RTMAX - i32::from(n))
 }
 
+/// The signal that asks a container to end.
+pub(crate) fn of_stop(spec: &crate::model::ContainerSpec) -> i32 {
+    // Checked when the container was created.
+    parse(&spec.stop_signal).unwrap_or(TERM)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,14 +15,16 @@ mod namespaces;
 mod process;
 mod resources;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Linux, Root, Spec};
+use oci_spec::runtime::{Capability, Linux, Root, Spec};
 
-use crate::model::{ContainerSpec, NetworkMode, Ulimit};
+use crate::model::{ContainerSpec, HostSpec, NetworkMode, Ulimit};
 use crate::mounts::Mount;
 
 pub(crate) use capabilities::unknown as unknown_capability;
+pub(crate) use devices::{HostDevice, host_devices};
 pub(crate) use namespaces::{CgroupNs, IpcNs, Namespaces, NetworkNs, PidNs, UtsNs};
 pub(crate) use process::{ProcessUser, exec_process, rlimit_kind};
 pub(crate) use resources::resources;
@@ -113,8 +115,6 @@ pub(crate) struct Assembly<'a> {
     pub(crate) defaults: &'a Defaults,
 }
 
-pub(crate) use devices::{HostDevice, host_devices};
-
 /// Sysctls that dockerd sets in every network namespace it makes: they give without
 /// capabilities what the default capabilities allow anyway.
 pub(crate) const DEFAULT_SYSCTLS: [(&str, &str); 2] = [
@@ -144,6 +144,28 @@ const READONLY_PATHS: [&str; 5] = [
     "/proc/sys",
     "/proc/sysrq-trigger",
 ];
+
+/// The capabilities a container has, as the names of the kernel's without `CAP_`.
+pub(crate) fn effective_capabilities(host: &HostSpec) -> HashSet<Capability> {
+    capabilities::effective(&host.cap_add, &host.cap_drop, host.privileged)
+}
+
+/// The paths that are masked in a container that does not say.
+pub(crate) fn default_masked_paths(defaults: &Defaults) -> Vec<String> {
+    MASKED_PATHS
+        .iter()
+        .map(|path| (*path).to_owned())
+        .chain(defaults.throttle_paths.iter().cloned())
+        .collect()
+}
+
+/// The paths that are read-only in a container that does not say.
+pub(crate) fn default_readonly_paths() -> Vec<String> {
+    READONLY_PATHS
+        .iter()
+        .map(|path| (*path).to_owned())
+        .collect()
+}
 
 /// The specification. The system call filter is compiled and handed over apart from it.
 pub(crate) fn assemble(from: &Assembly<'_>) -> Spec {
@@ -185,11 +207,7 @@ fn masked_paths(from: &Assembly<'_>) -> Vec<String> {
     match &host.masked_paths {
         Some(paths) => paths.clone(),
         None if host.privileged => Vec::new(),
-        None => MASKED_PATHS
-            .iter()
-            .map(|path| (*path).to_owned())
-            .chain(from.defaults.throttle_paths.iter().cloned())
-            .collect(),
+        None => default_masked_paths(from.defaults),
     }
 }
 
@@ -198,10 +216,7 @@ fn readonly_paths(from: &Assembly<'_>) -> Vec<String> {
     match &host.readonly_paths {
         Some(paths) => paths.clone(),
         None if host.privileged => Vec::new(),
-        None => READONLY_PATHS
-            .iter()
-            .map(|path| (*path).to_owned())
-            .collect(),
+        None => default_readonly_paths(),
     }
 }
 
