@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::process::{Rlimit, fchdir, getcwd, getrlimit, setrlimit, umask};
@@ -165,7 +165,8 @@ fn enter_working_directory(plan: &ProcessPlan, root: &Root) -> Result<(), Failur
     let cwd = &plan.working_directory;
     let fail = |error: Errno| Failure::at(Step::WorkingDirectory, cwd.display())(error);
     let directory = root
-        .open_file(cwd, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        .resolve(cwd)
+        .map(OwnedFd::from)
         .map_err(Failure::at(Step::WorkingDirectory, cwd.display()))?;
     fchdir(&directory).map_err(fail)?;
     let here = getcwd(Vec::new()).map_err(fail)?;
