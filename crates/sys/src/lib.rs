@@ -12,3 +12,4 @@ pub mod rooted;
 pub mod seccomp;
 pub mod signal_fd;
 pub mod signals;
+pub mod writeback;

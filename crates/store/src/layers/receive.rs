@@ -20,6 +20,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use wharf_sys::writeback;
+
 use super::tree::{Source, Tree, TreeLimits};
 use super::work::Work;
 use super::{Limits, TRUSTED};
@@ -31,6 +33,10 @@ use crate::tar::{Entry, Kind, Reader, TarError};
 /// A buffer that goes round, and how many wait between two stages.
 const CHUNK: usize = 256 * 1024;
 const WAITING: usize = 3;
+
+/// How much is written before the disk is asked to take it, so that little is left to do when
+/// the file is made durable.
+const WRITEBACK: u64 = 8 << 20;
 
 /// What may come out of little, before the ratio of what goes in and out is looked at: headers
 /// compress a hundredfold.
@@ -266,6 +272,7 @@ impl Intake<'_> {
                 .try_clone()
                 .map_err(|e| self.work.error("open", "tar", e))?,
             written: 0,
+            asked: 0,
             buffer: Vec::new(),
             at: 0,
             ended: false,
@@ -391,6 +398,8 @@ struct Feed {
     reuse: SyncSender<Vec<u8>>,
     tar: File,
     written: u64,
+    /// How much of it the disk has been asked to take.
+    asked: u64,
     buffer: Vec<u8>,
     at: usize,
     ended: bool,
@@ -429,6 +438,10 @@ impl Feed {
             return Err(kind.into());
         }
         self.written += buffer.len() as u64;
+        if self.written - self.asked >= WRITEBACK {
+            writeback::begin(&self.tar, self.asked, self.written - self.asked);
+            self.asked = self.written;
+        }
         self.buffer = buffer;
         Ok(())
     }
