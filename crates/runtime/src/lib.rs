@@ -2,12 +2,14 @@
 //!
 //! [`create`] makes a container that waits before its program, [`StartHandle::start`] lets it
 //! go, [`exec`] puts a further process into it. [`cgroup`] limits, freezes and measures it,
-//! [`seccomp`] compiles filters, [`user`] resolves names inside an image.
+//! [`seccomp`] compiles filters, [`user`] resolves names inside an image. [`cli`] is the OCI
+//! command line over all of these.
 //!
 //! Everything is synchronous and meant for a process with one thread: a container's first code
 //! is a copy of its caller (see [`mod@create`]). Nothing here knows Docker, images or networks.
 
 pub mod cgroup;
+pub mod cli;
 mod exe;
 mod init;
 mod launch;

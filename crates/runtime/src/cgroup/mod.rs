@@ -75,8 +75,8 @@ impl Cgroup {
         }
     }
 
-    /// Make the cgroup at `path`, with those above it. It must not exist: somebody else's limits
-    /// and processes would be in it.
+    /// Make the cgroup at `path`, with those above it. One that is there is replaced if it is
+    /// empty, so that no earlier limit survives, and is an error if it has processes.
     pub fn create(layout: &Layout, path: &Path) -> Result<Cgroup, CgroupError> {
         let cgroup = Cgroup::open(layout, path);
         if cgroup.path.as_os_str().is_empty() {
@@ -102,6 +102,10 @@ impl Cgroup {
         match fs::create_dir(&directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_parents(hierarchy, &self.path)?;
+                fs::create_dir(&directory).map_err(at("make", &directory))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_dir(&directory).map_err(at("replace", &directory))?;
                 fs::create_dir(&directory).map_err(at("make", &directory))?;
             }
             made => made.map_err(at("make", &directory))?,
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgroup_is_made_with_those_above_it_and_must_be_new() {
+    fn a_cgroup_is_made_with_those_above_it_and_replaces_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         let layout = fixture(dir.path());
         let parent = dir.path().join("unified/wharf");
@@ -308,6 +312,8 @@ mod tests {
         let cgroup = Cgroup::create(&layout, Path::new("/wharf/one")).unwrap();
         assert!(parent.join("one").is_dir());
         assert!(cgroup.exists());
+        Cgroup::create(&layout, Path::new("wharf/one")).unwrap();
+        fs::write(parent.join("one/busy"), "").unwrap();
         let error = Cgroup::create(&layout, Path::new("wharf/one")).unwrap_err();
         assert!(error.to_string().contains("wharf/one"), "{error}");
         let written = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap();

@@ -41,8 +41,8 @@ pub(super) fn assume(
     for one in names::each() {
         if !wanted.bounding.contains(one) {
             match remove_capability_from_bounding_set(one) {
-                // A capability newer than the kernel.
-                Err(Errno::INVAL) => {}
+                // The kernel knows none from here on.
+                Err(Errno::INVAL) => break,
                 removed => removed.map_err(capset)?,
             }
         }
@@ -69,7 +69,7 @@ pub(super) fn assume(
     };
     set_capabilities(None, now).map_err(capset)?;
     clear_ambient_capability_set().map_err(capset)?;
-    for one in wanted.ambient.iter() {
+    for one in names::each().filter(|&one| wanted.ambient.contains(one)) {
         match configure_capability_in_ambient_set(one, true) {
             // Not in both the permitted and the inheritable set: as other runtimes, without it.
             Err(Errno::PERM) => {
