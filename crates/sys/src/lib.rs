@@ -1,5 +1,6 @@
 //! System calls that rustix lacks, and handles for paths that are not trusted.
 
+pub mod activation;
 pub mod bpf;
 pub mod clone;
 pub mod descriptors;
