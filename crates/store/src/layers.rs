@@ -6,6 +6,7 @@
 //!   layers/<hex>.side   only if the tar holds sparse files: those, laid out
 //!   layers/<hex>/       instead, where the kernel cannot mount an index: the directory form
 //!   layers/empty{,-too}/  empty directories, where an overlay needs some
+//!   layers/mounts/      only where layers must be attached (`mounts::places`)
 //!   layers/work/        what is not finished, or condemned (`work`)
 //! ```
 //!
@@ -19,10 +20,13 @@
 //!
 //! This module does not know images, nor which layers are in use: `gc` decides that.
 
+mod disk;
 mod erofs;
 mod mounts;
 mod path;
+mod publish;
 mod receive;
+mod removal;
 mod skeleton;
 mod tree;
 mod unpack;
@@ -30,27 +34,26 @@ mod upper;
 mod verify;
 mod work;
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Read};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use wharf_sys::mount::{self, ErofsReads, MountAttrFlags, Overlay, Upper};
+use wharf_sys::mount::{self, MountAttrFlags, Overlay, Upper};
 use wharf_sys::rooted::Root;
 
-use self::erofs::Notes;
-use self::mounts::{Indexed, Mounts};
-use self::receive::Received;
-use self::unpack::{Marks, Unpack};
-use self::work::{Work, Works};
+use self::disk::{Found, Part, part_of};
+use self::mounts::{Attachment, Mounts, Usage};
+use self::unpack::Marks;
+use self::work::Works;
 use crate::digest::DiffId;
 use crate::directory;
 use crate::error::StoreError;
 use crate::lease::Lease;
 
+pub(crate) use self::removal::Hidden;
 pub use self::upper::write_tar_of_upper;
 pub use self::verify::LayerState;
 
@@ -134,6 +137,8 @@ pub struct Layers {
     total: AtomicU64,
     /// Held while names in `directory` change.
     names: Mutex<()>,
+    /// Held while a layer changes its form.
+    converting: Mutex<()>,
 }
 
 /// Directories with nothing in them, among the layers.
@@ -142,23 +147,8 @@ const EMPTY: [&str; 2] = ["empty", "empty-too"];
 /// What [`LayerForm`] came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    Index(ErofsReads),
+    Index(Usage),
     Directory,
-}
-
-/// The forms in which a layer can be found on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Index(Notes),
-    Directory(Notes),
-}
-
-impl Found {
-    fn notes(&self) -> &Notes {
-        match self {
-            Found::Index(notes) | Found::Directory(notes) => notes,
-        }
-    }
 }
 
 impl Layers {
@@ -172,22 +162,31 @@ impl Layers {
             LayerForm::Directory => Form::Directory,
             LayerForm::Index => Form::Index(mounts::probe(&works.begin()?)?),
             LayerForm::Auto => match mounts::probe(&works.begin()?) {
-                Ok(reads) => Form::Index(reads),
+                Ok(usage) => Form::Index(usage),
                 Err(error) => {
                     tracing::info!(%error, "layers are unpacked into directories");
                     Form::Directory
                 }
             },
         };
+        Layers::with_form(directory, works, form)
+    }
+
+    fn with_form(directory: &Path, works: Works, form: Form) -> Result<Layers, StoreError> {
         let marks = unpack::probe_marks(&works.begin()?)?;
+        let attachment = match form {
+            Form::Index(usage) => usage.layers,
+            Form::Directory => Attachment::Detached,
+        };
         let layers = Layers {
             directory: directory.to_path_buf(),
             works,
             form,
             marks,
-            mounts: Mounts::default(),
+            mounts: Mounts::new(directory, attachment)?,
             total: AtomicU64::new(0),
             names: Mutex::new(()),
+            converting: Mutex::new(()),
         };
         layers.settle()?;
         Ok(layers)
@@ -298,18 +297,17 @@ impl Layers {
     ///
     /// All descriptors of an indexed layer are of one mount, attached nowhere.
     pub fn mount(&self, diff_id: &DiffId) -> Result<OwnedFd, StoreError> {
-        self.mounts.get(diff_id, || match self.find(diff_id)? {
-            None => Err(StoreError::NoSuchLayer(*diff_id)),
-            Some(Found::Directory(_)) => self.open_unpacked(diff_id),
-            Some(Found::Index(notes)) => match self.form {
-                Form::Index(reads) => self.indexed(diff_id, &notes).mount(reads),
-                Form::Directory => {
-                    // Imported when this kernel, or another, could mount it.
-                    self.convert(diff_id)?;
-                    self.open_unpacked(diff_id)
+        if self.form == Form::Directory {
+            self.convert_if_indexed(diff_id)?;
+        }
+        self.mounts
+            .get(diff_id, || match (self.find(diff_id)?, self.form) {
+                (Some(Found::Directory(_)), _) => self.open_unpacked(diff_id),
+                (Some(Found::Index(notes)), Form::Index(usage)) => {
+                    self.indexed(diff_id, &notes).mount(usage.reads)
                 }
-            },
-        })
+                (Some(Found::Index(_)) | None, _) => Err(StoreError::NoSuchLayer(*diff_id)),
+            })
     }
 
     /// Hold a mount of a layer that was made before this process was: from then on
@@ -365,348 +363,8 @@ impl Layers {
         .map_err(mounts::mount_error(&self.directory))
     }
 
-    /// Take a layer out of sight: at once, whole. What is mounted goes on being used.
-    pub(crate) fn hide(&self, diff_id: &DiffId) -> Result<Option<Hidden>, StoreError> {
-        let work = self.works.begin()?;
-        let _names = self.lock_names();
-        if !self.move_parts(diff_id, work.directory())? {
-            return Ok(None);
-        }
-        self.mounts.forget(diff_id);
-        let bytes = bytes_in(work.directory())?;
-        self.total
-            .fetch_sub(bytes.min(self.total_bytes()), Ordering::Relaxed);
-        Ok(Some(Hidden { work, bytes }))
-    }
-
-    /// Move a layer to where nobody uses it.
-    pub(crate) fn quarantine(&self, diff_id: &DiffId, into: &Path) -> Result<(), StoreError> {
-        let _names = self.lock_names();
-        let before = self.bytes_of(diff_id)?;
-        if !self.move_parts(diff_id, into)? {
-            return Err(StoreError::NoSuchLayer(*diff_id));
-        }
-        self.mounts.forget(diff_id);
-        self.total
-            .fetch_sub(before.min(self.total_bytes()), Ordering::Relaxed);
-        directory::sync(into)?;
-        directory::sync(&self.directory)
-    }
-
-    /// Rename all parts of a layer into a directory, the index first: without it the layer is
-    /// not there. False if it was not.
-    fn move_parts(&self, diff_id: &DiffId, into: &Path) -> Result<bool, StoreError> {
-        let mut any = false;
-        for part in [Part::Index, Part::Unpacked, Part::Tar, Part::Side] {
-            let path = self.part(diff_id, part);
-            let Some(name) = path.file_name() else {
-                continue;
-            };
-            match fs::rename(&path, into.join(name)) {
-                Ok(()) => any = true,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(StoreError::io("rename", &path)(error)),
-            }
-        }
-        Ok(any)
-    }
-
-    /// Make the received layer durable and visible, as tar and index.
-    fn publish_indexed(
-        &self,
-        diff_id: &DiffId,
-        work: &Work,
-        received: Received,
-    ) -> Result<(), StoreError> {
-        let index = write_index(diff_id, work, &received)?;
-        for (file, name) in [
-            (Some(&received.tar), "tar"),
-            (received.side.as_ref(), "side"),
-            (Some(&index), "index"),
-        ] {
-            if let Some(file) = file {
-                file.sync_data()
-                    .map_err(|error| work.error("sync", name, error))?;
-            }
-        }
-        let has_side = received.side.is_some();
-        // The tree of a large layer is large: it goes before the lock is taken.
-        drop(received);
-        let _names = self.lock_names();
-        if self.find(diff_id)?.is_some() {
-            return Ok(());
-        }
-        self.rename_in(work, "tar", diff_id, Part::Tar)?;
-        if has_side {
-            self.rename_in(work, "side", diff_id, Part::Side)?;
-        }
-        self.rename_in(work, "index", diff_id, Part::Index)?;
-        self.total
-            .fetch_add(self.bytes_of(diff_id)?, Ordering::Relaxed);
-        directory::sync(&self.directory)
-    }
-
-    /// Make the received layer durable and visible, unpacked.
-    fn publish_unpacked(
-        &self,
-        diff_id: &DiffId,
-        work: &Work,
-        received: &Received,
-    ) -> Result<(), StoreError> {
-        let layer = work.path("layer");
-        directory::make_private(&layer)?;
-        let files = layer.join("fs");
-        directory::make_private(&files)?;
-        let paths = Unpack {
-            tree: &received.tree,
-            tar: &received.tar,
-            side: received.side.as_ref(),
-            marks: self.marks,
-        }
-        .make_in(&files)?;
-        // The index is not kept, but what it would note is.
-        let notes = erofs::write(&parts(diff_id, received), &mut io::sink())
-            .map_err(|error| bad_index(work, error))?;
-        let skeleton = work.create("layer/skeleton")?;
-        let skeleton = skeleton::write(skeleton, &notes, &received.tar, &received.tree, &paths)
-            .map_err(|error| work.error("write", "layer/skeleton", error))?;
-        // Thousands of files are made durable by one call.
-        rustix::fs::syncfs(&skeleton).map_err(|error| work.error("sync", "layer", error.into()))?;
-        let _names = self.lock_names();
-        if matches!(self.find(diff_id)?, Some(Found::Directory(_))) {
-            return Ok(());
-        }
-        self.rename_in(work, "layer", diff_id, Part::Unpacked)?;
-        self.total
-            .fetch_add(self.bytes_of(diff_id)?, Ordering::Relaxed);
-        directory::sync(&self.directory)
-    }
-
-    /// Unpack a layer that is indexed.
-    fn convert(&self, diff_id: &DiffId) -> Result<(), StoreError> {
-        tracing::info!(%diff_id, "this kernel cannot mount the layer's index: unpacking it");
-        let work = self.works.begin()?;
-        let tar = self.open_part(diff_id, Part::Tar)?;
-        // Taken anew, so that what is unpacked is again what the digest says.
-        let received = receive::receive_again(&tar, &work)?;
-        if received.digest != diff_id.0 {
-            return Err(StoreError::WrongDigest {
-                expected: diff_id.0,
-                actual: received.digest,
-            });
-        }
-        let before = self.bytes_of(diff_id)?;
-        self.publish_unpacked(diff_id, &work, &received)?;
-        let _names = self.lock_names();
-        for part in [Part::Index, Part::Tar, Part::Side] {
-            remove_if_there(&self.part(diff_id, part))?;
-        }
-        self.total
-            .fetch_sub(before.min(self.total_bytes()), Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn rename_in(
-        &self,
-        work: &Work,
-        name: &str,
-        diff_id: &DiffId,
-        part: Part,
-    ) -> Result<(), StoreError> {
-        let to = self.part(diff_id, part);
-        fs::rename(work.path(name), &to).map_err(StoreError::io("rename", to))
-    }
-
-    /// Look for a layer, in either form.
-    fn find(&self, diff_id: &DiffId) -> Result<Option<Found>, StoreError> {
-        let skeleton = self.part(diff_id, Part::Unpacked).join("skeleton");
-        if let Some(notes) = read_notes(&skeleton)? {
-            return Ok(Some(Found::Directory(notes)));
-        }
-        let index = self.part(diff_id, Part::Index);
-        Ok(read_notes(&index)?.map(Found::Index))
-    }
-
-    fn indexed(&self, diff_id: &DiffId, notes: &Notes) -> Indexed {
-        Indexed {
-            index: self.part(diff_id, Part::Index),
-            tar: self.part(diff_id, Part::Tar),
-            side: (notes.side_bytes > 0).then(|| self.part(diff_id, Part::Side)),
-        }
-    }
-
-    fn open_unpacked(&self, diff_id: &DiffId) -> Result<OwnedFd, StoreError> {
-        mounts::open_directory(&self.part(diff_id, Part::Unpacked).join("fs"))
-    }
-
-    fn open_part(&self, diff_id: &DiffId, part: Part) -> Result<File, StoreError> {
-        let path = self.part(diff_id, part);
-        File::open(&path).map_err(StoreError::io("open", path))
-    }
-
-    fn part(&self, diff_id: &DiffId, part: Part) -> PathBuf {
-        self.directory
-            .join(format!("{}{}", diff_id.hex(), part.suffix()))
-    }
-
-    /// After a crash: remove parts that belong to no layer. Then count.
-    fn settle(&self) -> Result<(), StoreError> {
-        let mut total = 0;
-        for path in directory::list(&self.directory)? {
-            let Some((diff_id, part)) = part_of(&path) else {
-                continue;
-            };
-            match part {
-                Part::Tar | Part::Side if !self.part(&diff_id, Part::Index).exists() => {
-                    remove_if_there(&path)?;
-                }
-                Part::Tar | Part::Side | Part::Index => total += bytes_of_file(&path)?,
-                Part::Unpacked => {
-                    total +=
-                        read_notes(&path.join("skeleton"))?.map_or(0, |notes| notes.content_bytes);
-                }
-            }
-        }
-        self.total.store(total, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// What a layer takes on disk. For a directory its content is counted, not walked.
-    fn bytes_of(&self, diff_id: &DiffId) -> Result<u64, StoreError> {
-        match self.find(diff_id)? {
-            None => Ok(0),
-            Some(Found::Directory(notes)) => Ok(notes.content_bytes),
-            Some(Found::Index(notes)) => {
-                let mut bytes = bytes_of_file(&self.part(diff_id, Part::Index))?;
-                bytes += bytes_of_file(&self.part(diff_id, Part::Tar))?;
-                if notes.side_bytes > 0 {
-                    bytes += bytes_of_file(&self.part(diff_id, Part::Side))?;
-                }
-                Ok(bytes)
-            }
-        }
-    }
-
     fn lock_names(&self) -> MutexGuard<'_, ()> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A layer that is out of sight and not yet removed. Dropped, it is removed as well.
-#[derive(Debug)]
-pub(crate) struct Hidden {
-    work: Work,
-    bytes: u64,
-}
-
-impl Hidden {
-    /// Free the space. Returns how many bytes.
-    pub(crate) fn delete(self) -> Result<u64, StoreError> {
-        self.work.remove()?;
-        Ok(self.bytes)
-    }
-}
-
-/// A part of a layer on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Tar,
-    Index,
-    Side,
-    Unpacked,
-}
-
-impl Part {
-    fn suffix(self) -> &'static str {
-        match self {
-            Part::Tar => ".tar",
-            Part::Index => ".idx",
-            Part::Side => ".side",
-            Part::Unpacked => "",
-        }
-    }
-}
-
-/// Which part of which layer a path in the directory is.
-fn part_of(path: &Path) -> Option<(DiffId, Part)> {
-    let name = path.file_name()?.to_str()?;
-    let parts = [Part::Tar, Part::Index, Part::Side, Part::Unpacked];
-    parts.into_iter().find_map(|part| {
-        let hex = name.strip_suffix(part.suffix())?;
-        let digest = crate::digest::Digest::from_hex(hex).ok()?;
-        Some((DiffId(digest), part))
-    })
-}
-
-/// The notes at the beginning of an index or skeleton; `None` if there is none of ours.
-fn read_notes(path: &Path) -> Result<Option<Notes>, StoreError> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(StoreError::io("open", path)(error)),
-    };
-    match skeleton::notes(&mut file) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        read => read.map_err(StoreError::io("read", path)),
-    }
-}
-
-fn parts<'a>(diff_id: &'a DiffId, received: &'a Received) -> erofs::Parts<'a> {
-    erofs::Parts {
-        tree: &received.tree,
-        diff_id,
-        tar_bytes: received.tar_bytes,
-        side_bytes: received.side_bytes,
-    }
-}
-
-/// Write the index of a received layer.
-fn write_index(diff_id: &DiffId, work: &Work, received: &Received) -> Result<File, StoreError> {
-    let mut output = BufWriter::with_capacity(1 << 17, work.create("index")?);
-    erofs::write(&parts(diff_id, received), &mut output).map_err(|error| bad_index(work, error))?;
-    output
-        .into_inner()
-        .map_err(|error| work.error("write", "index", error.into_error()))
-}
-
-fn bad_index(work: &Work, error: erofs::WriteError) -> StoreError {
-    match error {
-        erofs::WriteError::Io(error) => work.error("write", "index", error),
-        erofs::WriteError::Unfit(unfit) => StoreError::BadLayer(unfit.to_string()),
-    }
-}
-
-/// What a file takes on disk: holes take nothing.
-fn bytes_of_file(path: &Path) -> Result<u64, StoreError> {
-    let metadata = fs::symlink_metadata(path).map_err(StoreError::io("stat", path))?;
-    Ok(metadata.blocks() * 512)
-}
-
-/// What the parts of a layer in a directory take on disk.
-fn bytes_in(path: &Path) -> Result<u64, StoreError> {
-    let mut bytes = 0;
-    for path in directory::list(path)? {
-        bytes += match part_of(&path) {
-            Some((_, Part::Unpacked)) => {
-                read_notes(&path.join("skeleton"))?.map_or(0, |notes| notes.content_bytes)
-            }
-            _ => bytes_of_file(&path)?,
-        };
-    }
-    Ok(bytes)
-}
-
-fn remove_if_there(path: &Path) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(StoreError::io("remove", path)),
     }
 }
 

@@ -10,8 +10,12 @@
 //! overlays and ID-mapped clones made of it keep the superblock alive on their own. After a
 //! restart the engine hands back the descriptors that shims kept ([`Mounts::adopt`]).
 //!
+//! On kernels that take no detached mount into an overlay each is also attached ([`places`]).
+//!
 //! At most [`MAX_HELD`] mounts are held. Beyond that the one unused for longest is let go of:
 //! whatever uses it goes on, and who asks for it next gets a superblock of its own.
+
+mod places;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,10 +23,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{Mode, OFlags, StatxFlags};
+use rustix::fs::{Advice, Mode, OFlags, StatxFlags};
 use wharf_sys::mount::{self, ErofsReads, MountAttrFlags, MountError, Overlay};
 use wharf_sys::rooted::Root;
 
+use self::places::Places;
 use super::erofs;
 use super::tree::{Source, Tree, TreeLimits};
 use super::work::Work;
@@ -33,13 +38,33 @@ use crate::tar::{Entry, Kind};
 /// The most mounts that are held.
 const MAX_HELD: usize = 1024;
 
-/// How a mounted index reads its tar.
-pub(super) type Reads = ErofsReads;
+/// What `statfs` says of an EROFS.
+const EROFS_MAGIC: rustix::fs::FsWord = 0xe0f5_e1e2;
+
+/// How indexed layers are used on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// How a mounted index reads its tar.
+    pub(super) reads: ErofsReads,
+    /// What an overlay takes.
+    pub(super) layers: Attachment,
+}
+
+/// Where a mount must be to become a layer of an overlay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attachment {
+    /// Nowhere.
+    Detached,
+    /// In the mount namespace of whoever mounts the overlay (before Linux 6.15).
+    Attached,
+}
 
 /// The mounts of layers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mounts {
     held: Mutex<Held>,
+    /// Where they are attached, if they must be.
+    places: Option<Places>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +81,24 @@ struct Mount {
 }
 
 impl Mounts {
+    /// For the layers in a directory.
+    pub(super) fn new(layers: &Path, attachment: Attachment) -> Result<Mounts, StoreError> {
+        Ok(Mounts {
+            held: Mutex::default(),
+            places: match attachment {
+                Attachment::Detached => None,
+                Attachment::Attached => Some(Places::open(layers)?),
+            },
+        })
+    }
+
+    /// Let go of what an earlier process attached for layers that are gone.
+    pub(super) fn settle(&self, exists: impl Fn(&DiffId) -> bool) -> Result<(), StoreError> {
+        self.places
+            .as_ref()
+            .map_or(Ok(()), |places| places.settle(exists))
+    }
+
     /// The mount of a layer: the one that is held, or a new one.
     ///
     /// Mounting is a matter of microseconds and happens under the lock, so that no layer is
@@ -72,40 +115,68 @@ impl Mounts {
             mount.used = now;
             return duplicate(&mount.fd);
         }
-        let fd = mount()?;
+        let fd = match &self.places {
+            None => mount()?,
+            Some(places) => match places.find(diff_id)? {
+                Some(attached) => attached,
+                None => self.attach(places, diff_id, mount()?)?,
+            },
+        };
         let copy = duplicate(&fd)?;
-        held.insert(*diff_id, fd);
+        self.hold(&mut held, *diff_id, fd);
         Ok(copy)
+    }
+
+    /// Attach a new mount; a directory of an unpacked layer is in the namespace already.
+    fn attach(
+        &self,
+        places: &Places,
+        diff_id: &DiffId,
+        fd: OwnedFd,
+    ) -> Result<OwnedFd, StoreError> {
+        let path = Path::new("a layer");
+        let stat = rustix::fs::fstatfs(&fd).map_err(StoreError::io("stat", path))?;
+        if stat.f_type == EROFS_MAGIC {
+            places.attach(diff_id, &fd)
+        } else {
+            Ok(fd)
+        }
+    }
+
+    /// Hold a mount; if there are too many, not the one that was not used for longest.
+    fn hold(&self, held: &mut Held, diff_id: DiffId, fd: OwnedFd) {
+        if held.mounts.len() >= MAX_HELD
+            && let Some((&oldest, _)) = held.mounts.iter().min_by_key(|(_, mount)| mount.used)
+        {
+            held.mounts.remove(&oldest);
+            if let Some(places) = &self.places {
+                places.detach(&oldest);
+            }
+        }
+        held.clock += 1;
+        let used = held.clock;
+        held.mounts.insert(diff_id, Mount { fd, used });
     }
 
     /// Hold a mount that outlived the process that made it.
     pub(super) fn adopt(&self, diff_id: &DiffId, fd: OwnedFd) {
         let mut held = self.lock();
         if !held.mounts.contains_key(diff_id) {
-            held.insert(*diff_id, fd);
+            self.hold(&mut held, *diff_id, fd);
         }
     }
 
     /// Let go of the mount of a layer that is removed.
     pub(super) fn forget(&self, diff_id: &DiffId) {
-        self.lock().mounts.remove(diff_id);
+        let mut held = self.lock();
+        held.mounts.remove(diff_id);
+        if let Some(places) = &self.places {
+            places.detach(diff_id);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    fn insert(&mut self, diff_id: DiffId, fd: OwnedFd) {
-        if self.mounts.len() >= MAX_HELD
-            && let Some((&oldest, _)) = self.mounts.iter().min_by_key(|(_, mount)| mount.used)
-        {
-            self.mounts.remove(&oldest);
-        }
-        self.clock += 1;
-        let used = self.clock;
-        self.mounts.insert(diff_id, Mount { fd, used });
     }
 }
 
@@ -123,9 +194,11 @@ pub(super) struct Indexed {
 
 impl Indexed {
     /// Mount them.
-    pub(super) fn mount(&self, reads: Reads) -> Result<OwnedFd, StoreError> {
+    pub(super) fn mount(&self, reads: ErofsReads) -> Result<OwnedFd, StoreError> {
         let open = |path: &Path| File::open(path).map_err(StoreError::io("open", path));
         let index = open(&self.index)?;
+        // What is looked up first would otherwise be read page by page.
+        let _ = rustix::fs::fadvise(&index, 0, None, Advice::WillNeed);
         let tar = open(&self.tar)?;
         let side = self.side.as_deref().map(open).transpose()?;
         let mut devices = vec![tar.as_fd()];
@@ -145,7 +218,7 @@ pub(super) fn mount_error(path: &Path) -> impl FnOnce(MountError) -> StoreError 
 }
 
 /// How indexed layers can be used here, or why they cannot.
-pub(super) fn probe(work: &Work) -> Result<Reads, StoreError> {
+pub(super) fn probe(work: &Work) -> Result<Usage, StoreError> {
     let content = [0x5a; 512];
     let tar = work.path("tar");
     std::fs::write(&tar, content).map_err(StoreError::io("write", &tar))?;
@@ -171,39 +244,60 @@ pub(super) fn probe(work: &Work) -> Result<Reads, StoreError> {
         tar,
         side: None,
     };
-    let mut tried = try_reads(&indexed, work, ErofsReads::Direct, &content);
-    if !takes_direct_reads(&indexed.tar) || tried.is_err() {
-        tried = try_reads(&indexed, work, ErofsReads::Buffered, &content);
+    let mut reads = vec![ErofsReads::Buffered];
+    if takes_direct_reads(&indexed.tar) {
+        reads.insert(0, ErofsReads::Direct);
     }
-    tried
+    let mut failed = None;
+    for reads in reads {
+        for layers in [Attachment::Detached, Attachment::Attached] {
+            let usage = Usage { reads, layers };
+            match try_usage(&indexed, work, usage, &content) {
+                Ok(()) => return Ok(usage),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| unusable("no way was found".to_owned())))
 }
 
 /// Mount, overlay, read.
-fn try_reads(
+fn try_usage(
     indexed: &Indexed,
     work: &Work,
-    reads: Reads,
+    usage: Usage,
     content: &[u8],
-) -> Result<Reads, StoreError> {
-    let layer = indexed.mount(reads)?;
-    let beside = open_directory(&work.path("."))?;
+) -> Result<(), StoreError> {
+    let mounts = Mounts::new(work.directory(), usage.layers)?;
+    let diff_id = DiffId(Digest::of(content));
+    let layer = mounts.get(&diff_id, || indexed.mount(usage.reads))?;
+    let read = read_through_overlay(&layer, work, content);
+    drop(layer);
+    mounts.forget(&diff_id);
+    if read? == content {
+        Ok(())
+    } else {
+        let what = "indexed layers: wrong content".to_owned();
+        Err(StoreError::Unsupported(what))
+    }
+}
+
+fn read_through_overlay(
+    layer: &OwnedFd,
+    work: &Work,
+    content: &[u8],
+) -> Result<Vec<u8>, StoreError> {
+    let beside = open_directory(work.directory())?;
     let merged = mount::overlay(&Overlay {
         lower: &[layer.as_fd(), beside.as_fd()],
         upper: None,
         user_xattr: false,
         attributes: MountAttrFlags::empty(),
     })
-    .map_err(mount_error(&indexed.index))?;
-    let read = Root::from_fd(merged)
+    .map_err(mount_error(work.directory()))?;
+    Root::from_fd(merged)
         .read_bounded("file", content.len() as u64)
-        .map_err(StoreError::io("read", &indexed.index))?;
-    if read == content {
-        Ok(reads)
-    } else {
-        Err(StoreError::Unsupported(
-            "indexed layers: wrong content".to_owned(),
-        ))
-    }
+        .map_err(StoreError::io("read", work.directory()))
 }
 
 /// Whether a file takes direct reads of 512 bytes: not so on disks with larger sectors, where

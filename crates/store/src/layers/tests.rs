@@ -5,5 +5,6 @@
 mod compare;
 mod hostile;
 mod keeping;
+mod random;
 mod stacked;
 mod support;

@@ -11,7 +11,9 @@ use std::path::Path;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use super::{Found, Layers, Part, receive, write_index};
+use super::disk::{Found, Part};
+use super::publish::write_index;
+use super::{Layers, receive};
 use crate::digest::{DiffId, Digest, Hasher};
 use crate::directory;
 use crate::error::StoreError;

@@ -186,7 +186,7 @@ fn has_root(archive: &[u8]) -> bool {
 }
 
 /// An independent reader of the format must find nothing wrong, and read every file.
-fn check_index(place: &Place) {
+pub(super) fn check_index(place: &Place) {
     let Some(fsck) = fsck_erofs() else { return };
     let parts = |suffix: &str| -> Vec<std::path::PathBuf> {
         let mut paths: Vec<_> = fs::read_dir(place.dir.path())

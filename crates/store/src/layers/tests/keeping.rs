@@ -6,9 +6,13 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use rustix::fs::Mode;
+use wharf_sys::mount::ErofsReads;
+use wharf_sys::rooted::Root;
 
 use super::support::*;
-use crate::layers::{LayerForm, LayerState};
+use crate::layers::mounts::{Attachment, Usage};
+use crate::layers::work::Works;
+use crate::layers::{Form, LayerForm, LayerState, Layers};
 use crate::{DiffId, Digest, Repair, StoreError};
 
 /// An archive whose content depends on `number`.
@@ -314,4 +318,90 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
     })
     .join()
     .unwrap();
+}
+
+/// As on Linux 6.12 to 6.14.
+fn attaching(place: &Place) -> Layers {
+    let works = Works::open(place.dir.path()).unwrap();
+    let usage = Usage {
+        reads: ErofsReads::Buffered,
+        layers: Attachment::Attached,
+    };
+    Layers::with_form(place.dir.path(), works, Form::Index(usage)).unwrap()
+}
+
+#[test]
+fn where_a_layer_must_be_attached_it_is_and_is_found_there_again() {
+    if forms().first() != Some(&LayerForm::Index) {
+        return;
+    }
+    let run = || {
+        wharf_sys::mount::enter_private_namespace().unwrap();
+        let mut place = Place::new(LayerForm::Index);
+        let layer = place.import(&numbered(1)).unwrap();
+        let other = place.import(&numbered(2)).unwrap();
+        let expected = snapshot(&place.root(&layer));
+        place.layers = attaching(&place);
+        let attached = || {
+            fs::read_to_string("/proc/thread-self/mounts")
+                .unwrap()
+                .lines()
+                .filter(|line| line.contains("/mounts/"))
+                .count()
+        };
+        assert_eq!(attached(), 0);
+        let mount = place.root(&layer);
+        let device = mount.stat("d").unwrap().st_dev;
+        assert_same(&expected, &snapshot(&mount));
+        drop(mount);
+        assert_eq!(attached(), 1);
+        let both = [layer.diff_id, other.diff_id];
+        let merged = Root::from_fd(place.layers.overlay(&both, None).unwrap());
+        assert_eq!(snapshot(&merged).len(), 102);
+        assert_eq!(attached(), 2);
+        // The next daemon finds what this one attached.
+        place.layers = attaching(&place);
+        assert_eq!(place.root(&layer).stat("d").unwrap().st_dev, device);
+        assert_eq!(attached(), 2);
+        place
+            .layers
+            .hide(&layer.diff_id)
+            .unwrap()
+            .unwrap()
+            .delete()
+            .unwrap();
+        assert_eq!(attached(), 1);
+        // One whose layer is gone is taken away.
+        for suffix in ["idx", "tar"] {
+            let name = format!("{}.{suffix}", other.diff_id.hex());
+            fs::remove_file(place.dir.path().join(name)).unwrap();
+        }
+        place.layers = attaching(&place);
+        assert_eq!(attached(), 0);
+        // The overlay made before all that goes on.
+        assert_eq!(snapshot(&merged).len(), 102);
+    };
+    std::thread::spawn(run).join().unwrap();
+}
+
+#[test]
+fn a_compressed_layer_is_the_layer_that_it_was_before() {
+    for form in forms() {
+        let place = Place::new(form);
+        let plain = numbered(7);
+        let layer = place.import(&plain).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut gzip, &plain).unwrap();
+        for stream in [
+            gzip.finish().unwrap(),
+            zstd::encode_all(&plain[..], 1).unwrap(),
+        ] {
+            assert_eq!(place.import(&stream).unwrap(), layer);
+        }
+        // What follows the end of the archive belongs to the layer, too.
+        let longer = [plain, b"and more".to_vec()].concat();
+        let other = place.import(&longer).unwrap();
+        assert_eq!(other.diff_id.0, Digest::of(&longer));
+        assert!(read_all(place.layers.open_tar(&other.diff_id).unwrap()) == longer);
+    }
 }
