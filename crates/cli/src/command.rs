@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::flags::FlagSet;
 use crate::help;
 use crate::program::Program;
-use crate::session::{Environment, Globals, Session};
+use crate::session::{Environment, Globals, Session, Sink};
 use crate::tree;
 
 /// A running command.
@@ -245,18 +245,30 @@ pub(crate) async fn run(program: Program, words: &[String], environment: Environ
     if let Some(code) = crate::complete::intercept(program, words, &environment).await {
         return code;
     }
+    run_with(program, words, environment, Sink::Stdout, Sink::Stderr).await
+}
+
+/// The same with its output elsewhere.
+pub(crate) async fn run_with(
+    program: Program,
+    words: &[String],
+    environment: Environment,
+    out: Sink,
+    err: Sink,
+) -> u8 {
     let mut globals = Globals::new(&environment);
     let parsed = {
         let mut set = FlagSet::new();
         globals.flags(&mut set);
         set.parse(words, false)
     };
-    let rest = match parsed {
-        Ok(rest) => rest,
-        Err(stop) => return help::stopped_at_root(program, &environment, stop),
+    let mut session = Session::new(program, environment, globals);
+    session.out = out;
+    session.err = err;
+    let outcome = match parsed {
+        Ok(rest) => dispatch(&session, &rest).await,
+        Err(stop) => help::stopped_at_root(&session, stop),
     };
-    let session = Session::new(program, environment, globals);
-    let outcome = dispatch(&session, &rest).await;
     match outcome {
         Ok(()) => 0,
         Err(failure) => {
@@ -270,6 +282,7 @@ pub(crate) async fn run(program: Program, words: &[String], environment: Environ
 
 async fn dispatch(session: &Session, words: &[String]) -> Result<(), Failure> {
     let program = session.program;
+    session.globals.check()?;
     if session.globals.version {
         session.print(&format!("{}\n", help::version_line(program)))?;
         return Ok(());
@@ -280,7 +293,8 @@ async fn dispatch(session: &Session, words: &[String]) -> Result<(), Failure> {
     let found = tree::find(program, words);
     let Some(command) = found.command else {
         return match words.first() {
-            None => help::root(session),
+            // Bare, it is a mistake: the help goes where errors go.
+            None => help::root(session, &session.err),
             Some(word) => Err(Failure::Text(format!(
                 "{0}: unknown command: {0} {word}\n\nRun '{0} --help' for more information",
                 program.name()
@@ -292,7 +306,7 @@ async fn dispatch(session: &Session, words: &[String]) -> Result<(), Failure> {
         Body::Group(_) => group(session, command, &path, found.rest),
         Body::Missing(what) => {
             if found.rest.iter().any(|word| word == "--help") {
-                return help::command(session, command, &path);
+                return help::command(session, &session.out, command, &path);
             }
             Err(crate::missing::failure(program, &path, what))
         }
@@ -306,7 +320,8 @@ async fn dispatch(session: &Session, words: &[String]) -> Result<(), Failure> {
 /// A group alone shows its help; a word it does not know is an error.
 fn group(session: &Session, command: &Command, path: &str, rest: &[String]) -> Result<(), Failure> {
     match rest.first().map(String::as_str) {
-        None | Some("--help" | "-h" | "help") => help::command(session, command, path),
+        None => help::command(session, &session.err, command, path),
+        Some("--help" | "-h" | "help") => help::command(session, &session.out, command, path),
         Some(flag) if flag.starts_with('-') => {
             let what = if flag.starts_with("--") {
                 format!("unknown flag: {}", flag.split('=').next().unwrap_or(flag))

@@ -6,7 +6,7 @@ use crate::command::{Arity, Command, Heading};
 use crate::failure::Failure;
 use crate::flags::{FlagSet, Stop, wrapped_usages};
 use crate::program::Program;
-use crate::session::{Environment, Globals, Session};
+use crate::session::{Environment, Globals, Session, Sink};
 use crate::terminal;
 use crate::tree;
 
@@ -19,15 +19,6 @@ fn columns() -> usize {
         .map_or(80, |size| usize::from(size.columns))
         .max(2)
         - 1
-}
-
-/// docker's width when stdout is no terminal is 80, not 79.
-fn help_columns() -> usize {
-    if terminal::is_terminal(&std::io::stdout()) {
-        columns()
-    } else {
-        80
-    }
 }
 
 pub(crate) fn version_line(program: Program) -> String {
@@ -77,25 +68,23 @@ pub(crate) fn stopped(
             if deprecated_shorthand {
                 session.complain("Flag shorthand -h has been deprecated, use --help");
             }
-            self::command(session, command, path)
+            self::command(session, &session.out, command, path)
         }
         Stop::Wrong(what) => Err(usage_error(command, path, &what)),
     }
 }
 
-pub(crate) fn stopped_at_root(program: Program, environment: &Environment, stop: Stop) -> u8 {
-    let session = Session::new(program, environment.clone(), Globals::new(environment));
+pub(crate) fn stopped_at_root(session: &Session, stop: Stop) -> Result<(), Failure> {
     match stop {
-        Stop::Help { .. } => match root(&session) {
-            Ok(()) => 0,
-            Err(failure) => failure.code(),
-        },
+        Stop::Help { .. } => root(session, &session.out),
         Stop::Wrong(what) => {
-            let name = program.name();
-            session.complain(&format!(
-                "{what}\n\nUsage:  {name} [OPTIONS] COMMAND [ARG...]\n\nRun '{name} --help' for more information"
-            ));
-            USAGE
+            let name = session.program.name();
+            Err(Failure::Status(
+                USAGE,
+                format!(
+                    "{what}\n\nUsage:  {name} [OPTIONS] COMMAND [ARG...]\n\nRun '{name} --help' for more information"
+                ),
+            ))
         }
     }
 }
@@ -131,9 +120,14 @@ pub(crate) fn check_arity(
 }
 
 /// The help of one command or group.
-pub(crate) fn command(session: &Session, command: &Command, path: &str) -> Result<(), Failure> {
-    let text = command_text(session.program, command, path, help_columns());
-    session.print(&text)?;
+pub(crate) fn command(
+    session: &Session,
+    to: &Sink,
+    command: &Command,
+    path: &str,
+) -> Result<(), Failure> {
+    let text = command_text(session.program, command, path, columns());
+    to.write(text.as_bytes())?;
     Ok(())
 }
 
@@ -199,9 +193,9 @@ fn list<'a>(out: &mut String, commands: impl Iterator<Item = &'a Command>) {
 }
 
 /// The program's own help.
-pub(crate) fn root(session: &Session) -> Result<(), Failure> {
-    let text = root_text(session.program, &session.environment, help_columns());
-    session.print(&text)?;
+pub(crate) fn root(session: &Session, to: &Sink) -> Result<(), Failure> {
+    let text = root_text(session.program, &session.environment, columns());
+    to.write(text.as_bytes())?;
     Ok(())
 }
 
@@ -250,11 +244,13 @@ pub(crate) fn root_text(program: Program, environment: &Environment, columns: us
 /// `docker help WORDS...`
 pub(crate) fn topic(session: &Session, words: &[String]) -> Result<(), Failure> {
     if words.is_empty() {
-        return root(session);
+        return root(session, &session.out);
     }
     let found = tree::find(session.program, words);
     match found.command {
-        Some(command) if found.rest.is_empty() => self::command(session, command, &found.path()),
+        Some(command) if found.rest.is_empty() => {
+            self::command(session, &session.out, command, &found.path())
+        }
         _ => Err(Failure::Text(format!(
             "unknown help topic: {}",
             words.join(" ")

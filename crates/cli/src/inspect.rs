@@ -107,23 +107,24 @@ impl Verb for Inspect {
 
     fn run<'a>(&'a mut self, session: &'a Session, args: Vec<String>) -> Run<'a> {
         Box::pin(async move {
-            let kinds: Vec<Kind> = match self.kind.as_str() {
-                "" => Kind::all(self.size).into(),
+            let kinds = match self.kind.as_str() {
+                "" => Kind::all(self.size),
                 kind @ ("config" | "node" | "plugin" | "secret" | "service" | "task") => {
                     return Err(Failure::Missing(format!(
                         "Wharf has no objects of type \"{kind}\": it does not run swarms or engine plugins"
                     )));
                 }
                 kind => {
-                    let found = Kind::all(self.size)
-                        .into_iter()
-                        .find(|one| one.name() == kind);
-                    let Some(found) = found else {
+                    let all = Kind::all(self.size);
+                    let Some(only) = all.iter().find(|one| one.name() == kind) else {
                         return Err(Failure::Text(format!(
                             "unknown type: {kind:?}: must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \"plugin\", \"secret\", \"service\", \"task\", \"volume\""
                         )));
                     };
-                    vec![found]
+                    return print(session, &args, &self.format, |name| {
+                        only.fetch(session, name)
+                    })
+                    .await;
                 }
             };
             let kinds = &kinds;
@@ -207,7 +208,10 @@ impl Output {
             "" => Output::Indented(Vec::new()),
             "json" => Output::Json(Vec::new()),
             template => {
-                Output::Template(Parsed::new("", template, Functions::Data)?, String::new())
+                let parsed = Parsed::new("", template, Functions::Data).map_err(|error| {
+                    Failure::Status(64, format!("template parsing error: {error}"))
+                })?;
+                Output::Template(parsed, String::new())
             }
         })
     }

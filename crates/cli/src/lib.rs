@@ -48,6 +48,9 @@ mod volume;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+#[cfg(test)]
+mod tests;
+
 pub use program::Program;
 
 /// Runs the command line; `args` are the words after the program's name.

@@ -151,6 +151,20 @@ impl Globals {
         );
     }
 
+    /// Refuses what `--log-level` cannot be.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        const LEVELS: [&str; 8] = [
+            "trace", "debug", "info", "warn", "warning", "error", "fatal", "panic",
+        ];
+        if self.log_level.is_empty() || LEVELS.contains(&self.log_level.to_lowercase().as_str()) {
+            return Ok(());
+        }
+        Err(Failure::Text(format!(
+            "Unable to parse logging level: {}",
+            self.log_level
+        )))
+    }
+
     /// The files TLS uses, when TLS is asked for.
     fn tls_files(&self) -> Option<TlsFiles> {
         let verify = *self.tls_verify;
@@ -327,7 +341,10 @@ impl Session {
 
     fn endpoint(&self) -> Result<Endpoint, Failure> {
         if self.globals.hosts.len() > 1 {
-            return Err(Failure::Text("Specify only one -H".to_owned()));
+            return Err(Failure::Text(
+                "Failed to initialize: unable to resolve docker endpoint: Specify only one -H"
+                    .to_owned(),
+            ));
         }
         if !self.globals.hosts.is_empty() && !self.globals.context.is_empty() {
             return Err(Failure::Text(

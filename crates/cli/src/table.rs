@@ -85,26 +85,39 @@ impl Format {
         self.0.contains(&format!(".{field}")) || self.0.contains("json .}")
     }
 
+    /// Refuses a template that cannot be parsed, before the daemon is asked for anything.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.0 == "json" {
+            return Ok(());
+        }
+        parse(&self.source(), Functions::Data).map(|_| ())
+    }
+
+    /// The template, with its escapes read and without the word `table`.
+    fn source(&self) -> String {
+        let source = self
+            .0
+            .strip_prefix("table")
+            .map_or(self.0.as_str(), str::trim);
+        source
+            .trim_matches(' ')
+            .replace("\\t", "\t")
+            .replace("\\n", "\n")
+            .replace("{{json .}}", &format!("{{{{index . {LINE:?}}}}}"))
+    }
+
     /// Lays rows out, one under the other.
     pub(crate) fn list(&self, columns: Columns, rows: &[Row]) -> Result<String, Failure> {
         if self.0 == "json" {
             return Ok(rows.iter().map(|row| row.line() + "\n").collect());
         }
-        let (table, source) = match self.0.strip_prefix("table") {
-            Some(rest) => (true, rest.trim()),
-            None => (false, self.0.as_str()),
-        };
-        let source = source
-            .trim_matches(' ')
-            .replace("\\t", "\t")
-            .replace("\\n", "\n")
-            .replace("{{json .}}", &format!("{{{{index . {LINE:?}}}}}"));
-        let unparsed = |error| Failure::Text(format!("failed to parse template: {error}"));
-        let template = Parsed::new("", &source, Functions::Data).map_err(unparsed)?;
+        let source = self.source();
+        let table = self.0.starts_with("table");
+        let template = parse(&source, Functions::Data)?;
         let failed = |error| Failure::Text(format!("failed to execute template: {error}"));
         let mut out = String::new();
         if table {
-            let heading = Parsed::new("", &source, Functions::Heading).map_err(unparsed)?;
+            let heading = parse(&source, Functions::Heading)?;
             let names = columns
                 .iter()
                 .map(|(field, heading)| ((*field).to_owned(), Json::from(*heading)))
@@ -130,6 +143,11 @@ impl Format {
             out
         })
     }
+}
+
+fn parse(source: &str, functions: Functions) -> Result<Parsed, Failure> {
+    Parsed::new("", source, functions)
+        .map_err(|error| Failure::Text(format!("failed to parse template: {error}")))
 }
 
 /// The first twelve characters of an id, without its algorithm.

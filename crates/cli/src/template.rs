@@ -4,6 +4,8 @@
 //! by address: the source of every object (for `json`, which must keep the daemon's order) and
 //! which empty collections were `null`.
 
+mod functions;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -122,8 +124,15 @@ impl Parsed {
             source: rewrite_label_calls(source),
             functions,
         };
-        parsed.template(Missing::NoValue, Arc::default())?;
-        Ok(parsed)
+        let template = parsed.template(Missing::NoValue, Arc::default())?;
+        // A function that is not there is only noticed when it is called, and Go refuses it
+        // at once.
+        match template.execute_to_string(&Value::Nil) {
+            Err(error @ TemplateError::UndefinedFunction(_)) => {
+                Err(BadTemplate(parsed.explain(&error)))
+            }
+            _ => Ok(parsed),
+        }
     }
 
     pub(crate) fn render(&self, data: &Json, missing: Missing) -> Result<String, BadTemplate> {
@@ -147,8 +156,8 @@ impl Parsed {
         };
         let template = Template::new(&self.name).missing_key(missing_key);
         let template = match self.functions {
-            Functions::Data => with_data_functions(template, originals),
-            Functions::Heading => with_heading_functions(template),
+            Functions::Data => functions::for_data(template, originals),
+            Functions::Heading => functions::for_heading(template),
         };
         template
             .parse(&self.source)
@@ -228,16 +237,6 @@ fn address<T: ?Sized>(shared: &Arc<T>) -> usize {
 }
 
 fn to_value(key: &str, json: &Json, keep: bool, originals: &mut HashMap<usize, Json>) -> Value {
-    let mut remember = |value: &Value| {
-        let at = match value {
-            Value::List(items) => address(items),
-            Value::Map(entries) => address(entries),
-            _ => return,
-        };
-        if keep {
-            originals.insert(at, json.clone());
-        }
-    };
     let value = match json {
         Json::Null if NULL_LISTS.contains(&key) => Value::List(Arc::from(Vec::new())),
         Json::Null if NULL_MAPS.contains(&key) => Value::Map(Arc::new(BTreeMap::new())),
@@ -248,185 +247,32 @@ fn to_value(key: &str, json: &Json, keep: bool, originals: &mut HashMap<usize, J
         Json::Float(value) => Value::Float(*value),
         Json::Text(value) => Value::String(value.as_str().into()),
         Json::List(items) => {
-            let items: Vec<Value> = items
-                .iter()
-                .map(|item| to_value("", item, keep, originals))
-                .collect();
-            let value = Value::List(items.into());
-            if keep {
-                if let Value::List(items) = &value {
-                    originals.insert(address(items), json.clone());
-                }
-            }
-            return value;
+            let items = items.iter().map(|item| to_value("", item, keep, originals));
+            Value::List(items.collect::<Vec<_>>().into())
         }
         Json::Object(entries) => {
-            let mut map = BTreeMap::new();
-            for (key, value) in entries {
-                map.insert(
+            let entries = entries.iter().map(|(key, value)| {
+                (
                     Arc::from(key.as_str()),
                     to_value(key, value, keep, originals),
-                );
-            }
-            let map = Arc::new(map);
-            if keep {
-                originals.insert(address(&map), json.clone());
-            }
-            return Value::Map(map);
+                )
+            });
+            Value::Map(Arc::new(entries.collect()))
         }
     };
-    remember(&value);
+    let at = match &value {
+        Value::List(items) => address(items),
+        Value::Map(entries) => address(entries),
+        _ => return value,
+    };
+    if keep {
+        originals.insert(at, json.clone());
+    }
     value
-}
-
-fn to_json(value: &Value, originals: &HashMap<usize, Json>) -> Json {
-    match value {
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => Json::Int(*value),
-        Value::Uint(value) => Json::Uint(*value),
-        Value::Float(value) => Json::Float(*value),
-        Value::String(value) => Json::Text(value.to_string()),
-        Value::List(items) => match originals.get(&address(items)) {
-            Some(original) => original.clone(),
-            None => Json::List(items.iter().map(|item| to_json(item, originals)).collect()),
-        },
-        Value::Map(entries) => match originals.get(&address(entries)) {
-            Some(original) => original.clone(),
-            None => Json::Object(
-                entries
-                    .iter()
-                    .map(|(key, value)| (key.to_string(), to_json(value, originals)))
-                    .collect(),
-            ),
-        },
-        _ => Json::Null,
-    }
-}
-
-fn text(args: &[Value], index: usize) -> String {
-    match args.get(index) {
-        Some(Value::Nil) | None => String::new(),
-        Some(value) => value.to_string(),
-    }
-}
-
-fn number(args: &[Value], index: usize) -> usize {
-    args.get(index)
-        .and_then(Value::as_int)
-        .and_then(|n| usize::try_from(n).ok())
-        .unwrap_or(0)
-}
-
-fn string(text: impl AsRef<str>) -> Value {
-    Value::String(text.as_ref().into())
-}
-
-fn with_data_functions(template: Template, originals: Arc<HashMap<usize, Json>>) -> Template {
-    template
-        .func("json", move |args| {
-            Ok(string(
-                args.first()
-                    .map_or(Json::Null, |arg| to_json(arg, &originals))
-                    .compact(),
-            ))
-        })
-        .func("split", |args| {
-            let (whole, separator) = (text(args, 0), text(args, 1));
-            let parts: Vec<Value> = if separator.is_empty() {
-                whole.chars().map(|c| string(c.to_string())).collect()
-            } else {
-                whole.split(&separator).map(string).collect()
-            };
-            Ok(Value::List(parts.into()))
-        })
-        .func("join", |args| {
-            let parts: Vec<String> = match args.first() {
-                Some(Value::List(items)) => items.iter().map(ToString::to_string).collect(),
-                _ => Vec::new(),
-            };
-            Ok(string(parts.join(&text(args, 1))))
-        })
-        .func("title", |args| Ok(string(title(&text(args, 0)))))
-        .func("lower", |args| Ok(string(text(args, 0).to_lowercase())))
-        .func("upper", |args| Ok(string(text(args, 0).to_uppercase())))
-        .func("pad", |args| {
-            let source = text(args, 0);
-            if source.is_empty() {
-                return Ok(string(source));
-            }
-            Ok(string(format!(
-                "{}{source}{}",
-                " ".repeat(number(args, 1).min(4096)),
-                " ".repeat(number(args, 2).min(4096))
-            )))
-        })
-        .func("truncate", |args| {
-            Ok(string(
-                text(args, 0)
-                    .chars()
-                    .take(number(args, 1))
-                    .collect::<String>(),
-            ))
-        })
-        .func("label", |args| {
-            let Some(Value::Map(row)) = args.first() else {
-                return Ok(string(""));
-            };
-            let labels = match row.get(LABELS) {
-                Some(Value::Map(labels)) => labels,
-                _ => return Ok(string("")),
-            };
-            Ok(labels
-                .get(text(args, 1).as_str())
-                .cloned()
-                .unwrap_or_else(|| string("")))
-        })
-        // For `docker version`: the details of a component in order.
-        .func("getDetailsOrder", |args| {
-            let names: Vec<Value> = match args.first().and_then(|arg| arg.field("Details")) {
-                Some(Value::Map(details)) => details.keys().map(string).collect(),
-                _ => Vec::new(),
-            };
-            Ok(Value::List(names.into()))
-        })
 }
 
 /// Where a row keeps its labels for `.Label "key"`; not a name a template can write.
 pub(crate) const LABELS: &str = " labels";
-
-fn with_heading_functions(template: Template) -> Template {
-    let mut template = template;
-    for name in [
-        "json", "split", "join", "title", "lower", "upper", "pad", "truncate",
-    ] {
-        template = template.func(name, |args| Ok(string(text(args, 0))));
-    }
-    // The heading of a label's column is the label's name, after its last dot.
-    template.func("label", |args| {
-        let name = text(args, 1);
-        Ok(string(
-            name.rsplit('.')
-                .next()
-                .unwrap_or_default()
-                .replace(['-', '_'], " "),
-        ))
-    })
-}
-
-/// Every word with a capital, as `strings.Title` does.
-fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut at_start = true;
-    for character in text.chars() {
-        if at_start {
-            out.extend(character.to_uppercase());
-        } else {
-            out.push(character);
-        }
-        at_start = !(character.is_alphanumeric() || character == '_' || character == '\'');
-    }
-    out
-}
 
 #[cfg(test)]
 mod tests {

@@ -109,10 +109,8 @@ fn api_timestamp_at(text: &str, now: Timestamp) -> Result<String, String> {
             "%Y-%m-%d" => Ok(parsed.to_date()?.to_datetime(jiff::civil::Time::midnight())),
             _ => parsed.to_datetime(),
         });
-        if let Ok(civil) = civil {
-            if let Ok(time) = civil.to_zoned(zone.clone()) {
-                return Ok(unix(time.timestamp()));
-            }
+        if let Ok(time) = civil.and_then(|civil| civil.to_zoned(zone.clone())) {
+            return Ok(unix(time.timestamp()));
         }
     }
     let digits = !text.is_empty()

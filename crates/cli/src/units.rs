@@ -103,9 +103,7 @@ pub(crate) fn nano_cpus(text: &str) -> Result<i64, String> {
     } else {
         unsigned.parse().map_err(|_| invalid())?
     };
-    let nanos: i64 = format!("{:0<9.9}", fraction)
-        .parse()
-        .map_err(|_| invalid())?;
+    let nanos: i64 = format!("{fraction:0<9.9}").parse().map_err(|_| invalid())?;
     let total = whole
         .checked_mul(SECOND)
         .and_then(|n| n.checked_add(nanos))

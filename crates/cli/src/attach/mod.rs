@@ -54,16 +54,13 @@ impl Resized {
     }
 
     /// Gives it a size; one that has ended does not mind.
-    pub(crate) async fn to(&self, client: &Client, rows: u16, columns: u16) -> bool {
+    pub(crate) async fn to(&self, client: &Client, rows: u16, columns: u16) {
         let query = Query::new()
             .add("h", rows.to_string())
             .add("w", columns.to_string());
-        match client.send(Call::post(self.path()).query(query)).await {
-            Ok(reply) => {
-                reply.finish().await;
-                true
-            }
-            Err(_) => false,
+        let call = Call::post(self.path()).query(query);
+        if let Ok(reply) = client.send(call).await {
+            reply.finish().await;
         }
     }
 }
@@ -157,23 +154,17 @@ pub(crate) async fn follow_size(session: &Session, client: &Client, target: &Res
     else {
         return std::future::pending().await;
     };
-    // The container may not have its terminal yet when we ask first.
-    for attempt in 1..=10_u64 {
-        if resize(session, client, target).await {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10 * attempt)).await;
-    }
+    // The terminal may have changed since its size was sent along.
+    resize(session, client, target).await;
     while changes.recv().await.is_some() {
         resize(session, client, target).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
-async fn resize(session: &Session, client: &Client, target: &Resized) -> bool {
-    match terminal_size(&session.out) {
-        Some((rows, columns)) => target.to(client, rows, columns).await,
-        None => true,
+async fn resize(session: &Session, client: &Client, target: &Resized) {
+    if let Some((rows, columns)) = terminal_size(&session.out) {
+        target.to(client, rows, columns).await;
     }
 }
 

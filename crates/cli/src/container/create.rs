@@ -93,16 +93,10 @@ impl Verb for Create {
 
     fn run<'a>(&'a mut self, session: &'a Session, args: Vec<String>) -> Run<'a> {
         Box::pin(async move {
-            let made = async {
-                check_pull(&self.how)?;
-                session.client()?.negotiated().await?;
-                let mut request = request::build(session, &self.options, &args[0], &args[1..])?;
-                request.host_config.console_size = (0, 0);
-                create(session, &self.how, &self.options, &request).await
-            };
-            let id = made
-                .await
-                .map_err(|failure| with_help(session, failure, "create"))?;
+            let built = check_pull(&self.how)
+                .and_then(|()| request::build(session, &self.options, &args[0], &args[1..]));
+            let request = built.map_err(|failure| with_help(session, failure, "create"))?;
+            let id = create(session, &self.how, &self.options, &request).await?;
             session.print(&format!("{id}\n"))?;
             Ok(())
         })

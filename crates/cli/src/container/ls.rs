@@ -109,7 +109,13 @@ impl Verb for Ls {
                 configured if self.format.is_empty() && !self.quiet => configured,
                 _ => &self.format,
             };
+            if self.quiet && !self.format.is_empty() {
+                session.complain(
+                    "WARNING: Ignoring custom format, because both --format and --quiet are set.",
+                );
+            }
             let format = self.layout(asked);
+            format.check()?;
             let limit = if self.latest && self.last == -1 {
                 1
             } else {

@@ -85,8 +85,10 @@ fn one(settings: &Json, wanted: &str, container: &str) -> Result<Vec<String>, Fa
         Some((port, _)) => (port, "tcp"),
         None => (wanted, "tcp"),
     };
-    if port.parse::<u16>().is_err() {
-        return Err(Failure::Text(format!("invalid port '{port}'")));
+    if let Err(why) = crate::go::parse_uint(port, u64::from(u16::MAX)) {
+        return Err(Failure::Text(format!(
+            "Error: invalid port ({port}): {why}"
+        )));
     }
     let ports = settings.get("Ports").unwrap_or(&Json::Null);
     let found = ports
@@ -95,7 +97,7 @@ fn one(settings: &Json, wanted: &str, container: &str) -> Result<Vec<String>, Fa
         .unwrap_or_default();
     if found.is_empty() {
         return Err(Failure::Text(format!(
-            "no public port '{wanted}' published for {container}"
+            "Error: No public port '{wanted}' published for {container}"
         )));
     }
     Ok(found.iter().map(address).collect())
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(one(&settings(), "53/udp", "c").unwrap(), ["127.0.0.1:53"]);
         let refused = one(&settings(), "443/tcp", "c").unwrap_err();
         assert!(
-            matches!(refused, Failure::Text(text) if text == "no public port '443/tcp' published for c")
+            matches!(refused, Failure::Text(text) if text == "Error: No public port '443/tcp' published for c")
         );
     }
 }

@@ -50,10 +50,7 @@ impl Verb for Prune {
     fn run<'a>(&'a mut self, session: &'a Session, _: Vec<String>) -> Run<'a> {
         Box::pin(async move {
             if !self.force && !prompt::confirm(session, WARNING).await? {
-                return Err(Failure::Status(
-                    1,
-                    "container prune has been cancelled".to_owned(),
-                ));
+                return Ok(());
             }
             let pruned = prune(session, &self.filters).await?;
             session.print(&pruned.text)?;

@@ -2,273 +2,23 @@
 //!
 //! Only what was asked for is written; a field that is left out has the daemon's default.
 
-use std::collections::BTreeMap;
+mod body;
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use crate::container::options::Options;
 use crate::failure::Failure;
 use crate::session::Session;
-use crate::spec::device::{self, Mapping, Throttle, Weight};
+use crate::spec::device::{self, Throttle};
 use crate::spec::gpus::DeviceRequest;
-use crate::spec::mount::{Mount, absolute};
+use crate::spec::mount::absolute;
 use crate::spec::network::{Attachment, is_user_defined};
-use crate::spec::port::{self, Binding, Nothing};
+use crate::spec::port::{self, Nothing};
 use crate::spec::restart::RestartPolicy;
-use crate::spec::ulimit::Ulimit;
 use crate::spec::{checks, files, security};
 
-fn unset<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// `Config`, with the two other objects of the request inside it as the API wants them.
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct CreateRequest {
-    #[serde(skip_serializing_if = "unset")]
-    hostname: String,
-    #[serde(skip_serializing_if = "unset")]
-    domainname: String,
-    #[serde(skip_serializing_if = "unset")]
-    user: String,
-    pub(crate) attach_stdin: bool,
-    pub(crate) attach_stdout: bool,
-    pub(crate) attach_stderr: bool,
-    #[serde(skip_serializing_if = "unset")]
-    exposed_ports: BTreeMap<String, Nothing>,
-    pub(crate) tty: bool,
-    pub(crate) open_stdin: bool,
-    pub(crate) stdin_once: bool,
-    env: Vec<String>,
-    cmd: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    healthcheck: Option<Healthcheck>,
-    pub(crate) image: String,
-    volumes: BTreeMap<String, Nothing>,
-    #[serde(skip_serializing_if = "unset")]
-    working_dir: String,
-    entrypoint: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "unset")]
-    mac_address: String,
-    labels: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "unset")]
-    stop_signal: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop_timeout: Option<i64>,
-    pub(crate) host_config: HostConfig,
-    networking_config: NetworkingConfig,
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Healthcheck {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    test: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    interval: i64,
-    #[serde(skip_serializing_if = "unset")]
-    timeout: i64,
-    #[serde(skip_serializing_if = "unset")]
-    start_period: i64,
-    #[serde(skip_serializing_if = "unset")]
-    start_interval: i64,
-    #[serde(skip_serializing_if = "unset")]
-    retries: i64,
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct HostConfig {
-    #[serde(skip_serializing_if = "unset")]
-    binds: Vec<String>,
-    #[serde(rename = "ContainerIDFile", skip_serializing_if = "unset")]
-    container_id_file: String,
-    #[serde(skip_serializing_if = "LogConfig::is_empty")]
-    log_config: LogConfig,
-    network_mode: String,
-    #[serde(skip_serializing_if = "unset")]
-    port_bindings: BTreeMap<String, Vec<Binding>>,
-    restart_policy: RestartPolicy,
-    pub(crate) auto_remove: bool,
-    #[serde(skip_serializing_if = "unset")]
-    volume_driver: String,
-    #[serde(skip_serializing_if = "unset")]
-    volumes_from: Vec<String>,
-    pub(crate) console_size: (u16, u16),
-    #[serde(skip_serializing_if = "unset")]
-    annotations: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "unset")]
-    cap_add: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    cap_drop: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    cgroupns_mode: String,
-    #[serde(skip_serializing_if = "unset")]
-    dns: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    dns_options: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    dns_search: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    extra_hosts: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    group_add: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    ipc_mode: String,
-    #[serde(skip_serializing_if = "unset")]
-    links: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    oom_score_adj: i64,
-    #[serde(skip_serializing_if = "unset")]
-    pid_mode: String,
-    #[serde(skip_serializing_if = "unset")]
-    privileged: bool,
-    #[serde(skip_serializing_if = "unset")]
-    publish_all_ports: bool,
-    #[serde(skip_serializing_if = "unset")]
-    readonly_rootfs: bool,
-    #[serde(skip_serializing_if = "unset")]
-    security_opt: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    storage_opt: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "unset")]
-    tmpfs: BTreeMap<String, String>,
-    #[serde(rename = "UTSMode", skip_serializing_if = "unset")]
-    uts_mode: String,
-    #[serde(skip_serializing_if = "unset")]
-    userns_mode: String,
-    #[serde(skip_serializing_if = "unset")]
-    shm_size: i64,
-    #[serde(skip_serializing_if = "unset")]
-    sysctls: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "unset")]
-    runtime: String,
-    #[serde(skip_serializing_if = "unset")]
-    isolation: String,
-    #[serde(flatten)]
-    resources: Resources,
-    #[serde(skip_serializing_if = "unset")]
-    mounts: Vec<Mount>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    masked_paths: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    readonly_paths: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    init: Option<bool>,
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct LogConfig {
-    #[serde(rename = "Type")]
-    driver: String,
-    config: BTreeMap<String, String>,
-}
-
-impl LogConfig {
-    fn is_empty(&self) -> bool {
-        self.driver.is_empty() && self.config.is_empty()
-    }
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Resources {
-    #[serde(skip_serializing_if = "unset")]
-    cpu_shares: i64,
-    #[serde(skip_serializing_if = "unset")]
-    memory: i64,
-    #[serde(skip_serializing_if = "unset")]
-    nano_cpus: i64,
-    #[serde(skip_serializing_if = "unset")]
-    cgroup_parent: String,
-    #[serde(skip_serializing_if = "unset")]
-    blkio_weight: u16,
-    #[serde(skip_serializing_if = "unset")]
-    blkio_weight_device: Vec<Weight>,
-    #[serde(skip_serializing_if = "unset")]
-    blkio_device_read_bps: Vec<Throttle>,
-    #[serde(skip_serializing_if = "unset")]
-    blkio_device_write_bps: Vec<Throttle>,
-    #[serde(rename = "BlkioDeviceReadIOps", skip_serializing_if = "unset")]
-    blkio_device_read_iops: Vec<Throttle>,
-    #[serde(rename = "BlkioDeviceWriteIOps", skip_serializing_if = "unset")]
-    blkio_device_write_iops: Vec<Throttle>,
-    #[serde(skip_serializing_if = "unset")]
-    cpu_period: i64,
-    #[serde(skip_serializing_if = "unset")]
-    cpu_quota: i64,
-    #[serde(skip_serializing_if = "unset")]
-    cpu_realtime_period: i64,
-    #[serde(skip_serializing_if = "unset")]
-    cpu_realtime_runtime: i64,
-    #[serde(skip_serializing_if = "unset")]
-    cpuset_cpus: String,
-    #[serde(skip_serializing_if = "unset")]
-    cpuset_mems: String,
-    #[serde(skip_serializing_if = "unset")]
-    devices: Vec<Mapping>,
-    #[serde(skip_serializing_if = "unset")]
-    device_cgroup_rules: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    device_requests: Vec<DeviceRequest>,
-    #[serde(skip_serializing_if = "unset")]
-    kernel_memory: i64,
-    #[serde(skip_serializing_if = "unset")]
-    memory_reservation: i64,
-    #[serde(skip_serializing_if = "unset")]
-    memory_swap: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory_swappiness: Option<i64>,
-    #[serde(skip_serializing_if = "unset")]
-    oom_kill_disable: bool,
-    #[serde(skip_serializing_if = "unset")]
-    pids_limit: i64,
-    #[serde(skip_serializing_if = "unset")]
-    ulimits: Vec<Ulimit>,
-    #[serde(skip_serializing_if = "unset")]
-    cpu_count: i64,
-    #[serde(skip_serializing_if = "unset")]
-    cpu_percent: i64,
-    #[serde(rename = "IOMaximumIOps", skip_serializing_if = "unset")]
-    io_maximum_iops: u64,
-    #[serde(rename = "IOMaximumBandwidth", skip_serializing_if = "unset")]
-    io_maximum_bandwidth: i64,
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct NetworkingConfig {
-    endpoints_config: BTreeMap<String, EndpointSettings>,
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct EndpointSettings {
-    #[serde(rename = "IPAMConfig", skip_serializing_if = "Option::is_none")]
-    ipam_config: Option<IpamConfig>,
-    #[serde(skip_serializing_if = "unset")]
-    links: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    aliases: Vec<String>,
-    #[serde(skip_serializing_if = "unset")]
-    mac_address: String,
-    #[serde(skip_serializing_if = "unset")]
-    driver_opts: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "unset")]
-    gw_priority: i64,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct IpamConfig {
-    #[serde(rename = "IPv4Address", skip_serializing_if = "unset")]
-    ipv4: String,
-    #[serde(rename = "IPv6Address", skip_serializing_if = "unset")]
-    ipv6: String,
-    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "unset")]
-    link_local: Vec<String>,
-}
+pub(crate) use body::CreateRequest;
+use body::{EndpointSettings, Healthcheck, HostConfig, IpamConfig, LogConfig, Resources};
 
 /// Builds the request; reads the files that flags name.
 pub(crate) fn build(
@@ -277,6 +27,9 @@ pub(crate) fn build(
     image: &str,
     command: &[String],
 ) -> Result<CreateRequest, Failure> {
+    if image.is_empty() {
+        return Err("invalid reference format".into());
+    }
     let mut request = config(session, options, image, command)?;
     let ports = port::parse(&options.publish, &options.expose)?;
     request.exposed_ports = ports.exposed;
@@ -340,7 +93,6 @@ fn config(
             .entrypoint
             .given()
             .map(|entrypoint| vec![entrypoint.clone()]),
-        mac_address: options.mac_address.clone(),
         labels: files::labels(&options.label_file, &options.labels)?,
         stop_signal: options.stop_signal.clone(),
         stop_timeout: options.stop_timeout.given().copied(),
@@ -422,6 +174,12 @@ fn host_config(options: &Options) -> Result<HostConfig, Failure> {
         return Err("conflicting options: cannot specify both --restart and --rm".into());
     }
     let security = security::parse(&options.security_opts)?;
+    // What is both added and dropped is dropped.
+    let dropped: Vec<String> = options
+        .cap_drop
+        .iter()
+        .map(|name| checks::capability(name))
+        .collect();
     let opened = || security.open_system_paths.then(Vec::new);
     Ok(HostConfig {
         container_id_file: options.cidfile.clone(),
@@ -432,8 +190,13 @@ fn host_config(options: &Options) -> Result<HostConfig, Failure> {
         volume_driver: options.volume_driver.clone(),
         volumes_from: options.volumes_from.to_vec(),
         annotations: options.annotations.entries.clone(),
-        cap_add: options.cap_add.to_vec(),
-        cap_drop: options.cap_drop.to_vec(),
+        cap_add: options
+            .cap_add
+            .iter()
+            .map(|name| checks::capability(name))
+            .filter(|name| !dropped.contains(name))
+            .collect(),
+        cap_drop: dropped.clone(),
         cgroupns_mode: options.cgroupns.clone(),
         dns: options.dns.to_vec(),
         dns_options: options.dns_options.to_vec(),
@@ -488,6 +251,19 @@ fn check_modes(options: &Options) -> Result<(), Failure> {
             options.memory_swappiness
         )
         .into());
+    }
+    for (flag, given) in [
+        ("cpu-count", options.cpu_count != 0),
+        ("cpu-percent", options.cpu_percent != 0),
+        ("io-maxbandwidth", options.io_max_bandwidth.0 != 0),
+        ("io-maxiops", options.io_max_iops != 0),
+    ] {
+        if given {
+            return Err(format!(
+                "\"--{flag}\" is only supported on a daemon running on windows, but the daemon is running on linux"
+            )
+            .into());
+        }
     }
     Ok(())
 }
@@ -575,17 +351,12 @@ fn resources(options: &Options) -> Result<Resources, Failure> {
             .collect::<Result<_, _>>()?,
         device_cgroup_rules: options.device_cgroup_rules.to_vec(),
         device_requests,
-        kernel_memory: options.kernel_memory.0,
         memory_reservation: options.memory_reservation.0,
         memory_swap: options.memory_swap.0,
         memory_swappiness: (options.memory_swappiness != -1).then_some(options.memory_swappiness),
         oom_kill_disable: options.oom_kill_disable,
         pids_limit: options.pids_limit,
         ulimits: options.ulimits.0.clone(),
-        cpu_count: options.cpu_count,
-        cpu_percent: options.cpu_percent,
-        io_maximum_iops: options.io_max_iops,
-        io_maximum_bandwidth: options.io_max_bandwidth.0,
     })
 }
 

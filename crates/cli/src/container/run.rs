@@ -72,11 +72,6 @@ impl Verb for RunContainer {
             let help = |failure| with_help(session, failure, "run");
             check_pull(&self.how).map_err(help)?;
             let client = session.client().map_err(help)?;
-            // Fails here, before anything is read or checked, when there is no daemon.
-            client
-                .negotiated()
-                .await
-                .map_err(|error| help(error.into()))?;
             let mut request =
                 request::build(session, &self.options, &args[0], &args[1..]).map_err(help)?;
             let wanted = self.wanted(session, &mut request)?;
@@ -102,7 +97,7 @@ impl RunContainer {
         if self.detach {
             if !self.options.attach.is_empty() {
                 let conflict = "conflicting options: cannot specify both --attach and --detach";
-                return Err(with_help(session, conflict.into(), "run"));
+                return Err(conflict.into());
             }
             request.attach_stdin = false;
             request.attach_stdout = false;

@@ -75,6 +75,9 @@ impl Verb for Stop {
                     "conflicting options: cannot specify both --timeout and --time".to_owned(),
                 ));
             }
+            if self.time.given().is_some() {
+                session.complain("Flag --time has been deprecated, use --timeout instead");
+            }
             let timeout = self
                 .timeout
                 .given()

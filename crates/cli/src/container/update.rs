@@ -119,8 +119,7 @@ impl Verb for Update {
             &mut self.blkio_weight,
             "blkio-weight",
             "Block IO (relative weight), between 10 and 1000, or 0 to disable",
-        )
-        .default = String::new();
+        );
         set.long(
             &mut self.cpu_period,
             "cpu-period",
@@ -212,7 +211,7 @@ impl Verb for Update {
                 }
             }
             if !warnings.is_empty() {
-                session.complain(&warnings.join("\n"));
+                session.print(&format!("{}\n", warnings.join("\n")))?;
             }
             if reasons.is_empty() {
                 Ok(())

@@ -59,12 +59,12 @@ impl Verb for Ls {
                 (_, asked) => Format::choose(asked, TABLE, TABLE),
             };
             session.print(&format.list(COLUMNS, &rows)?)?;
-            if current == DEFAULT_CONTEXT {
-                if let Some(variable) = overriding_variable(session) {
-                    session.complain(&format!(
-                        "Warning: {variable} environment variable overrides the active context. To use a context, either set the global --context flag, or unset {variable} environment variable."
-                    ));
-                }
+            if current == DEFAULT_CONTEXT
+                && let Some(variable) = overriding_variable(session)
+            {
+                session.complain(&format!(
+                    "Warning: {variable} environment variable overrides the active context. To use a context, either set the global --context flag, or unset {variable} environment variable."
+                ));
             }
             Ok(())
         })

@@ -62,12 +62,12 @@ impl Verb for Use {
             set_current(session, if name == DEFAULT_CONTEXT { "" } else { name })?;
             session.print(&format!("{name}\n"))?;
             session.complain(&format!("Current context is now {name:?}"));
-            if name != DEFAULT_CONTEXT {
-                if let Some(variable) = overriding_variable(session) {
-                    session.complain(&format!(
-                        "Warning: {variable} environment variable overrides the active context. To use {name:?}, either set the global --context flag, or unset {variable} environment variable."
-                    ));
-                }
+            if name != DEFAULT_CONTEXT
+                && let Some(variable) = overriding_variable(session)
+            {
+                session.complain(&format!(
+                    "Warning: {variable} environment variable overrides the active context. To use {name:?}, either set the global --context flag, or unset {variable} environment variable."
+                ));
             }
             Ok(())
         })

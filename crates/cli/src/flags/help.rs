@@ -126,6 +126,6 @@ mod tests {
   -m, --message string   Commit message
   -p, --pause            Pause container during commit (default true)
 ";
-        assert_eq!(wrapped_usages(&set, 80), expected);
+        assert_eq!(wrapped_usages(&set, 79), expected);
     }
 }

@@ -54,12 +54,13 @@ impl FlagSet<'_> {
             Some((name, value)) => (name, Some(value)),
             None => (word, None),
         };
+        // Shown by some commands, known to all.
+        if name == "help" && attached.is_none_or(|value| value == "true") {
+            return Err(Stop::Help {
+                deprecated_shorthand: false,
+            });
+        }
         let Some(flag) = self.find(name) else {
-            if name == "help" {
-                return Err(Stop::Help {
-                    deprecated_shorthand: false,
-                });
-            }
             return Err(Stop::Wrong(format!("unknown flag: --{name}")));
         };
         if let Some(value) = attached {
@@ -80,9 +81,10 @@ impl FlagSet<'_> {
         word: &str,
         rest: &mut std::slice::Iter<'_, String>,
     ) -> Result<(), Stop> {
-        let mut letters = word.char_indices();
-        while let Some((at, letter)) = letters.next() {
-            let tail = &word[at + letter.len_utf8()..];
+        for (at, letter) in word.char_indices() {
+            // pflag names what is left of the word.
+            let left = &word[at..];
+            let tail = &left[letter.len_utf8()..];
             let Some(flag) = self.find_short(letter) else {
                 if letter == 'h' {
                     return Err(Stop::Help {
@@ -90,7 +92,7 @@ impl FlagSet<'_> {
                     });
                 }
                 return Err(Stop::Wrong(format!(
-                    "unknown shorthand flag: '{letter}' in -{word}"
+                    "unknown shorthand flag: '{letter}' in -{left}"
                 )));
             };
             // "-a=" alone is a flag followed by the unknown flag "=", as in pflag.
@@ -107,7 +109,7 @@ impl FlagSet<'_> {
             return match rest.next() {
                 Some(value) => flag.assign(value),
                 None => Err(Stop::Wrong(format!(
-                    "flag needs an argument: '{letter}' in -{word}"
+                    "flag needs an argument: '{letter}' in -{left}"
                 ))),
             };
         }
@@ -206,7 +208,7 @@ mod tests {
     fn errors_are_pflags() {
         assert_eq!(wrong(&["--foo"]), "unknown flag: --foo");
         assert_eq!(wrong(&["-Z"]), "unknown shorthand flag: 'Z' in -Z");
-        assert_eq!(wrong(&["-iZ"]), "unknown shorthand flag: 'Z' in -iZ");
+        assert_eq!(wrong(&["-iZ"]), "unknown shorthand flag: 'Z' in -Z");
         assert_eq!(wrong(&["--name"]), "flag needs an argument: --name");
         assert_eq!(wrong(&["-p"]), "flag needs an argument: 'p' in -p");
         assert_eq!(wrong(&["---x"]), "bad flag syntax: ---x");

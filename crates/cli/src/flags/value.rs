@@ -241,7 +241,7 @@ impl Deref for List {
 
 fn filter(text: &str) -> Result<String, String> {
     let Some((key, value)) = text.split_once('=') else {
-        return Err(format!("invalid filter '{text}'"));
+        return Err("bad format of filter (expected name=value)".to_owned());
     };
     Ok(format!("{}={}", key.trim().to_lowercase(), value.trim()))
 }
@@ -275,19 +275,10 @@ impl Value for List {
 }
 
 /// `key=value` pairs where the last of a key wins; docker's `map`.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Map {
     pub(crate) entries: BTreeMap<String, String>,
     check: Option<Check>,
-}
-
-impl Default for Map {
-    fn default() -> Self {
-        Map {
-            entries: BTreeMap::new(),
-            check: None,
-        }
-    }
 }
 
 impl Map {

@@ -23,13 +23,16 @@ pub(crate) fn check_output(output: &str, what: &str) -> Result<(), Failure> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => return Ok(()),
     };
-    if parent.exists() {
-        return Ok(());
+    match parent.metadata() {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let why = file_error("stat", &parent.display().to_string(), &error);
+            let Failure::Text(why) = why else {
+                return Err(why);
+            };
+            Err(Failure::Text(format!("{what}: invalid output path: {why}")))
+        }
     }
-    Err(Failure::Text(format!(
-        "{what}: invalid output path: directory {:?} does not exist",
-        parent.display().to_string()
-    )))
 }
 
 /// Writes a body to a file, or to stdout when there is none. A file appears whole or not at

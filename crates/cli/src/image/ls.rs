@@ -105,6 +105,7 @@ impl Verb for Ls {
                 (_, asked, true) => Format::choose(asked, TABLE_DIGESTS, RAW_DIGESTS),
                 (_, asked, false) => Format::choose(asked, TABLE, RAW),
             };
+            format.check()?;
             let query = Query::new()
                 .add_switch("all", self.all)
                 .add_filters(&filters);

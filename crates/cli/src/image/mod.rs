@@ -35,12 +35,9 @@ pub(crate) const GROUP: Command = Command::group(
 
 /// `busybox` out of `docker.io/library/busybox`, as people write it.
 pub(crate) fn familiar(name: &str) -> &str {
-    let name = match name
-        .strip_prefix("docker.io/")
-        .or(name.strip_prefix("index.docker.io/"))
-    {
-        Some(path) => path,
-        None => return name,
+    let stripped = name.strip_prefix("docker.io/");
+    let Some(name) = stripped.or(name.strip_prefix("index.docker.io/")) else {
+        return name;
     };
     match name.strip_prefix("library/") {
         // A further slash makes it somebody's name below "library".

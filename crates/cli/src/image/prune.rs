@@ -64,7 +64,7 @@ impl Verb for Prune {
                 WARNING_DANGLING
             };
             if !self.force && !prompt::confirm(session, warning).await? {
-                return Err(Failure::Text("image prune has been cancelled".to_owned()));
+                return Ok(());
             }
             let pruned = prune(session, &self.filters, self.all).await?;
             session.print(&pruned.text)?;

@@ -65,6 +65,7 @@ impl Verb for Ls {
                 (true, "raw") => Format::new("network_id: {{.ID}}"),
                 (_, asked) => Format::choose(asked, TABLE, RAW),
             };
+            format.check()?;
             let query = Query::new().add_filters(&self.filters);
             let mut networks: Vec<Json> = session
                 .client()?

@@ -121,7 +121,7 @@ impl Verb for Prune {
     fn run<'a>(&'a mut self, session: &'a Session, _: Vec<String>) -> Run<'a> {
         Box::pin(async move {
             if !self.force && !prompt::confirm(session, WARNING).await? {
-                return Err(Failure::Text("network prune has been cancelled".to_owned()));
+                return Ok(());
             }
             session.print(&prune(session, &self.filters).await?)?;
             Ok(())

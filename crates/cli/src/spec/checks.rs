@@ -139,6 +139,16 @@ pub(crate) fn cgroup_rule(text: &str) -> Result<String, String> {
     }
 }
 
+/// `net_raw` as the API writes it: `CAP_NET_RAW`.
+pub(crate) fn capability(name: &str) -> String {
+    let upper = name.trim().to_uppercase();
+    if upper == "ALL" || upper.starts_with("CAP_") {
+        upper
+    } else {
+        format!("CAP_{upper}")
+    }
+}
+
 /// A throttle or weight that will be read again when the request is made.
 pub(crate) fn device_bytes(text: &str) -> Result<String, String> {
     device::bytes_per_second(text).map(|_| text.to_owned())

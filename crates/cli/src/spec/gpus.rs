@@ -51,8 +51,7 @@ fn count(text: &str) -> Result<i64, String> {
     }
     text.parse().map_err(|_| {
         format!(
-            "count must be an integer: strconv.Atoi: parsing {}: invalid syntax",
-            crate::go::quote(text)
+            "invalid count ({text}): value must be either \"all\" or an integer: invalid syntax"
         )
     })
 }

@@ -111,7 +111,7 @@ fn parse(text: &str) -> Result<Mount, String> {
         kind: "volume".to_owned(),
         ..Mount::default()
     };
-    for field in csv::fields(text.trim())? {
+    for field in csv::fields(text)? {
         apply(&mut mount, &field)?;
     }
     check(mount)
@@ -126,7 +126,7 @@ fn apply(mount: &mut Mount, field: &str) -> Result<(), String> {
     let switch = |value: Option<&str>| match value {
         None => Ok(true),
         Some(value) => {
-            go::parse_bool(value).map_err(|_| format!("invalid value for '{key}': {value}"))
+            go::parse_bool(value).map_err(|_| format!("invalid value for {key}: {value}"))
         }
     };
     match key.as_str() {
@@ -303,7 +303,7 @@ mod tests {
             ("x", "invalid field 'x' must be a key=value pair"),
             ("type=bind,src=/a", "target is required"),
             ("dst=/a,frob=1", "unexpected key 'frob' in 'frob=1'"),
-            ("dst=/a,ro=maybe", "invalid value for 'ro': maybe"),
+            ("dst=/a,ro=maybe", "invalid value for ro: maybe"),
             (
                 "type=bind,dst=/a,volume-nocopy",
                 "cannot mix 'volume-*' options with mount type 'bind'",

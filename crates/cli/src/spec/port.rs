@@ -256,7 +256,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_parser_fall(text in "\\PC{0,20}") {
-            let _ = parse(&[text.clone()], &[text]);
+            let _ = parse(std::slice::from_ref(&text), std::slice::from_ref(&text));
         }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn parse(options: &[String]) -> Result<Security, Failure> {
         };
         if value.is_none() && key != "no-new-privileges" {
             return Err(Failure::Text(format!(
-                "invalid --security-opt: {}",
+                "Invalid --security-opt: {}",
                 crate::go::quote(option)
             )));
         }

@@ -96,7 +96,7 @@ impl Verb for Df {
                 (true, "" | "table") => usage.verbose()?,
                 (true, "json") => escape_html(&usage.data().compact()) + "\n",
                 (true, format) => {
-                    template::render("", format, &usage.data(), template::Missing::Error)? + "\n"
+                    template::render("", format, &usage.data(), template::Missing::Error)?
                 }
             };
             session.print(&text)?;

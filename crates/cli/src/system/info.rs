@@ -69,12 +69,19 @@ impl Verb for Info {
                 Ok(server) => (server, None),
                 Err(failure) => (Json::Object(Vec::new()), Some(failure)),
             };
-            let text = parsed.render(
-                &with_client(session, server, failure.as_ref()),
-                Missing::Error,
-            )?;
+            let data = with_client(session, server, failure.as_ref());
+            let text = match (parsed.render(&data, Missing::Error), failure) {
+                (Ok(text), None) => text,
+                // What the client knows is shown; the reason why it is not more, said.
+                (Ok(text), Some(failure)) => {
+                    session.print(&format!("{text}\n"))?;
+                    return Err(failure);
+                }
+                (Err(_), Some(failure)) => return Err(failure),
+                (Err(error), None) => return Err(error.into()),
+            };
             session.print(&format!("{text}\n"))?;
-            failure.map_or(Ok(()), Err)
+            Ok(())
         })
     }
 }

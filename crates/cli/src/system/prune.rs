@@ -1,9 +1,11 @@
 //! `docker system prune`
 
+use crate::client::{Call, Query};
 use crate::command::{Arity, Command, Run, Verb};
 use crate::container::prune::Pruned;
 use crate::failure::Failure;
 use crate::flags::{FlagSet, List};
+use crate::json::Json;
 use crate::prompt;
 use crate::session::Session;
 use crate::{container, image, network, volume};
@@ -65,7 +67,7 @@ impl Verb for Prune {
                 );
             }
             if !self.force && !prompt::confirm(session, &self.warning()).await? {
-                return Err(Failure::Text("system prune has been cancelled".to_owned()));
+                return Ok(());
             }
             let mut bytes = 0;
             let mut report = |pruned: Pruned| -> Result<(), Failure> {
@@ -84,6 +86,8 @@ impl Verb for Prune {
                 report(volume::prune::prune(session, &self.filters).await?)?;
             }
             report(image::prune::prune(session, &self.filters, self.all).await?)?;
+            let cache = prune_build_cache(session, &self.filters, self.all).await?;
+            report(cache)?;
             session.print(
                 &Pruned {
                     text: String::new(),
@@ -110,6 +114,14 @@ impl Prune {
         } else {
             "all dangling images".to_owned()
         });
+        lines.push(
+            if self.all {
+                "all build cache"
+            } else {
+                "unused build cache"
+            }
+            .to_owned(),
+        );
         let mut text = String::from("WARNING! This will remove:\n");
         for line in lines {
             text.push_str(&format!("  - {line}\n"));
@@ -125,4 +137,28 @@ impl Prune {
         text.push_str("\nAre you sure you want to continue?");
         text
     }
+}
+
+/// An engine that does not build has nothing to remove.
+async fn prune_build_cache(
+    session: &Session,
+    filters: &[String],
+    all: bool,
+) -> Result<Pruned, Failure> {
+    let query = Query::new().add_switch("all", all).add_filters(filters);
+    let call = Call::post("/build/prune").query(query);
+    let report: Json = match session.client()?.send(call).await {
+        Ok(reply) => reply.json().await?,
+        Err(error) if matches!(error.status(), Some(404 | 501)) => Json::Null,
+        Err(error) => return Err(error.into()),
+    };
+    let deleted = report.texts("CachesDeleted");
+    let mut text = String::new();
+    if !deleted.is_empty() {
+        text = format!("Deleted build cache objects:\n{}\n\n", deleted.join("\n"));
+    }
+    Ok(Pruned {
+        text,
+        bytes: report.int("SpaceReclaimed"),
+    })
 }

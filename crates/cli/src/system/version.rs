@@ -83,8 +83,17 @@ impl Verb for Version {
                 ("Client".to_owned(), client(session, api.as_deref())),
                 ("Server".to_owned(), server),
             ]);
-            let rendered = parsed.render(&with_go_names(&data), Missing::NoValue);
-            let text = tabwriter::align(&rendered?, tabwriter::VERSION);
+            let data = if template.contains(".APIVersion") {
+                with_go_names(&data)
+            } else {
+                data
+            };
+            let rendered = parsed.render(&data, Missing::NoValue);
+            let mut text = tabwriter::align(&rendered?, tabwriter::VERSION);
+            if failure.is_some() {
+                // What the daemon would have said is empty, not unknown.
+                text = text.replace("<no value>", "");
+            }
             session.print(&format!("{text}\n"))?;
             failure.map_or(Ok(()), Err)
         })
@@ -170,8 +179,7 @@ fn old_engine(server: &Json) -> Json {
     ])
 }
 
-/// Templates may spell Go's `APIVersion` where JSON has `ApiVersion`; both are there, and the
-/// JSON stays as it is.
+/// Templates may spell Go's `APIVersion` where JSON has `ApiVersion`.
 fn with_go_names(data: &Json) -> Json {
     let Json::Object(entries) = data else {
         return data.clone();

@@ -78,6 +78,7 @@ impl Verb for Ls {
                 (true, "raw") => Format::new("name: {{.Name}}"),
                 (_, asked) => Format::choose(asked, TABLE, RAW),
             };
+            format.check()?;
             let query = Query::new().add_filters(&self.filters);
             let listed: Json = session
                 .client()?

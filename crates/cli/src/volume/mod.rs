@@ -50,8 +50,7 @@ const UPDATE: Command = Command::missing(
     "update",
     "Update a volume (cluster volumes only)",
     "Wharf has no cluster volumes: it manages the containers of one host",
-)
-.hidden();
+);
 
 #[derive(Default)]
 struct Inspect {

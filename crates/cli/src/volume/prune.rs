@@ -68,7 +68,7 @@ impl Verb for Prune {
                 WARNING_ANONYMOUS
             };
             if !self.force && !prompt::confirm(session, warning).await? {
-                return Err(Failure::Text("volume prune has been cancelled".to_owned()));
+                return Ok(());
             }
             let mut filters = self.filters.to_vec();
             if self.all {

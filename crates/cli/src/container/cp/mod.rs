@@ -117,11 +117,11 @@ impl Verb for Copy {
                 (Some(_), Some(_)) => Err("copying between containers is not supported".into()),
                 (None, None) => Err("must specify at least one container source".into()),
                 (Some(container), None) => {
-                    self.from_container(session, container, source_path, target_path)
+                    self.copy_out(session, container, source_path, target_path)
                         .await
                 }
                 (None, Some(container)) => {
-                    self.to_container(session, container, source_path, target_path)
+                    self.copy_in(session, container, source_path, target_path)
                         .await
                 }
             }
@@ -146,7 +146,7 @@ impl Copy {
         }
     }
 
-    async fn from_container(
+    async fn copy_out(
         &self,
         session: &Session,
         container: &str,
@@ -164,10 +164,9 @@ impl Copy {
         }
         if self.follow_link {
             // A path that cannot be asked about fails below, with the reason.
-            if let Ok(stat) = stat(session, container, &source.path).await {
-                if stat.is_link() {
-                    source = source.following(&stat.link_target);
-                }
+            match stat(session, container, &source.path).await {
+                Ok(stat) if stat.is_link() => source = source.following(&stat.link_target),
+                _ => {}
             }
         }
         let call = Call::get(path(container, "/archive")?)
@@ -214,7 +213,7 @@ impl Copy {
         Ok(())
     }
 
-    async fn to_container(
+    async fn copy_in(
         &self,
         session: &Session,
         container: &str,

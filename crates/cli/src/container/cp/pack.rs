@@ -78,6 +78,10 @@ pub(super) fn copy_stdin(chunks: Chunks) -> Result<(), Failure> {
 }
 
 /// Packs a source, its first name component renamed.
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "dropping the sender ends the stream"
+)]
 pub(super) fn pack(
     source: &Source,
     rename: Option<&Rename>,
