@@ -26,33 +26,27 @@ pub(crate) fn truth(filters: &Filters, name: &str) -> Result<Option<bool>> {
     let Some(values) = values(filters, name) else {
         return Ok(None);
     };
-    let parse = |value: &String| match value.as_str() {
-        "1" | "t" | "T" | "true" | "True" | "TRUE" => Some(true),
-        "0" | "f" | "F" | "false" | "False" | "FALSE" => Some(false),
-        _ => None,
-    };
-    match values {
-        [value] => parse(value),
-        _ => None,
+    let has = |words: [&str; 2]| values.iter().any(|value| words.contains(&value.as_str()));
+    match (has(["1", "true"]), has(["0", "false"])) {
+        (true, false) => Ok(Some(true)),
+        (false, true) => Ok(Some(false)),
+        _ => Err(Error::InvalidArgument(format!(
+            "invalid filter '{name}=[{}]'",
+            values.join(" ")
+        ))),
     }
-    .map(Some)
-    .ok_or_else(|| {
-        Error::InvalidArgument(format!(
-            "invalid filter '{name}={}'",
-            values.first().map_or("", String::as_str)
-        ))
-    })
 }
 
-/// Whether labels satisfy `label` (every one of them) and `label!` (none of them).
+/// Whether labels satisfy `label` (every one of them) and `label!` (not every one of them, which
+/// is how dockerd reads several).
 pub(crate) fn labels_match(filters: &Filters, labels: &BTreeMap<String, String>) -> bool {
     let has = |wanted: &String| match wanted.split_once('=') {
         Some((key, value)) => labels.get(key).is_some_and(|found| found == value),
         None => labels.contains_key(wanted),
     };
     let all = filters.get("label").is_none_or(|l| l.iter().all(has));
-    let none = filters.get("label!").is_none_or(|l| !l.iter().any(has));
-    all && none
+    let excluded = values(filters, "label!").is_some_and(|l| l.iter().all(has));
+    all && !excluded
 }
 
 /// A point in time as `until` and `since` take it: seconds since 1970 with a fraction, RFC 3339
@@ -169,7 +163,23 @@ mod tests {
     }
 
     #[test]
-    fn labels_must_all_be_there_and_negated_ones_all_missing() {
+    fn a_truth_value_is_one_of_dockers_four_words_and_not_both() {
+        for (given, expected) in [
+            (&[("dangling", "true")][..], Some(true)),
+            (&[("dangling", "1"), ("dangling", "true")], Some(true)),
+            (&[("dangling", "0")], Some(false)),
+            (&[], None),
+        ] {
+            assert_eq!(truth(&filters(given), "dangling").unwrap(), expected);
+        }
+        let error = truth(&filters(&[("dangling", "x")]), "dangling").unwrap_err();
+        assert_eq!(error.to_string(), "invalid filter 'dangling=[x]'");
+        let both = filters(&[("dangling", "0"), ("dangling", "1")]);
+        assert!(truth(&both, "dangling").is_err());
+    }
+
+    #[test]
+    fn labels_must_all_be_there_and_negated_ones_not_all() {
         let labels = [
             ("a".to_owned(), "1".to_owned()),
             ("b".to_owned(), String::new()),
@@ -183,6 +193,8 @@ mod tests {
             (&[("label!", "c")], true),
             (&[("label!", "a=2")], true),
             (&[("label!", "b")], false),
+            (&[("label!", "b"), ("label!", "c")], true),
+            (&[("label!", "b"), ("label!", "a")], false),
         ] {
             assert_eq!(
                 labels_match(&filters(pairs), &labels),

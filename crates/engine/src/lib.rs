@@ -37,6 +37,7 @@ mod names;
 mod networks;
 mod oci;
 mod options;
+mod process;
 mod shim;
 mod stats;
 pub mod stream;
@@ -48,6 +49,7 @@ mod volumes;
 pub use engine::Engine;
 pub use error::{Class, Error};
 pub use events::EventStream;
+pub use images::ProgressStream;
 pub use options::{EngineOptions, LayerForm};
 
 /// The engine's result.

@@ -8,17 +8,21 @@
 pub mod archive;
 pub mod container;
 pub mod exec;
+pub mod image;
 pub mod io;
 pub mod network;
 pub mod spec;
 pub mod system;
+pub mod usage;
 pub mod volume;
 
 pub use archive::*;
 pub use container::*;
 pub use exec::*;
+pub use image::*;
 pub use io::*;
 pub use network::*;
 pub use spec::*;
 pub use system::*;
+pub use usage::*;
 pub use volume::*;
