@@ -184,7 +184,7 @@ pub(crate) fn answer(session: Session, upgrade: Upgrade, version: ApiVersion) ->
         match on.await {
             Ok(io) => session.run(TokioIo::new(io), upgrade.hangup).await,
             Err(error) => {
-                tracing::debug!(%error, "the client left before its connection was upgraded")
+                tracing::debug!(%error, "the client left before its connection was upgraded");
             }
         }
     });

@@ -72,7 +72,7 @@ pub(crate) fn answer(
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "the client left before its connection was upgraded")
+                tracing::debug!(%error, "the client left before its connection was upgraded");
             }
         }
     });
