@@ -116,7 +116,7 @@ pub(crate) struct HostConfig {
     #[serde(skip_serializing_if = "unset")]
     pub(super) privileged: bool,
     #[serde(skip_serializing_if = "unset")]
-    publish_all_ports: bool,
+    pub(super) publish_all_ports: bool,
     #[serde(skip_serializing_if = "unset")]
     pub(super) readonly_rootfs: bool,
     #[serde(skip_serializing_if = "unset")]
