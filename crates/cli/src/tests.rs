@@ -1,5 +1,7 @@
 //! Whole command lines against recorded answers: what is asked for, printed and returned.
 
+mod reference;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
