@@ -120,12 +120,9 @@ impl Handle {
 
     /// The value of an extended attribute, if it has it.
     pub fn get_xattr(&self, name: impl AsRef<OsStr>) -> Result<Option<Vec<u8>>> {
-        let mut value = vec![0u8; XATTR_MAX];
-        match rustix::fs::getxattr(self.proc_path(), name.as_ref(), value.as_mut_slice()) {
-            Ok(length) => {
-                value.truncate(length);
-                Ok(Some(value))
-            }
+        let path = self.proc_path();
+        match sized(|value| rustix::fs::getxattr(&path, name.as_ref(), value)) {
+            Ok(value) => Ok(Some(value)),
             Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
             Err(error) => Err(self.fail("get extended attribute of")(error)),
         }
@@ -133,13 +130,13 @@ impl Handle {
 
     /// The names of its extended attributes, sorted.
     pub fn list_xattrs(&self) -> Result<Vec<OsString>> {
-        let mut list = vec![0u8; XATTR_MAX];
-        let length = match rustix::fs::listxattr(self.proc_path(), list.as_mut_slice()) {
-            Ok(length) => length,
-            Err(Errno::OPNOTSUPP) => 0,
+        let path = self.proc_path();
+        let list = match sized(|list| rustix::fs::listxattr(&path, list)) {
+            Ok(list) => list,
+            Err(Errno::OPNOTSUPP) => Vec::new(),
             Err(error) => return Err(self.fail("list extended attributes of")(error)),
         };
-        let mut names: Vec<OsString> = list[..length]
+        let mut names: Vec<OsString> = list
             .split(|&byte| byte == 0)
             .filter(|name| !name.is_empty())
             .map(|name| OsStr::from_bytes(name).to_owned())
@@ -174,6 +171,21 @@ impl Handle {
     fn proc_path(&self) -> String {
         format!("/proc/self/fd/{}", self.fd.as_raw_fd())
     }
+}
+
+/// What a call writes into a buffer: a small one, which nearly always does, else the largest
+/// that can be needed.
+fn sized(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0u8; 256];
+    let length = match call(&mut buffer) {
+        Err(Errno::RANGE) => {
+            buffer.resize(XATTR_MAX, 0);
+            call(&mut buffer)?
+        }
+        length => length?,
+    };
+    buffer.truncate(length);
+    Ok(buffer)
 }
 
 /// An entry of a directory.
