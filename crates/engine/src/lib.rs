@@ -13,6 +13,7 @@
 
 mod archive;
 mod attach;
+mod attributes;
 mod blocking;
 mod changes;
 mod clock;
