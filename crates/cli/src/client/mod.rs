@@ -20,6 +20,7 @@ pub(crate) mod query;
 mod reply;
 mod ssh;
 mod tls;
+mod tolerant;
 
 use std::pin::Pin;
 use std::sync::Mutex;
@@ -43,6 +44,7 @@ pub(crate) use ssh::SshTarget;
 pub(crate) use tls::TlsFiles;
 
 use connect::Io;
+use tolerant::Tolerant;
 
 /// The newest API version this client speaks.
 pub(crate) const API_VERSION: &str = "1.50";
@@ -276,7 +278,7 @@ impl Client {
     }
 
     async fn open(&self) -> Result<SendRequest<Payload>, ClientError> {
-        let io = self.endpoint.connect().await?;
+        let io = Tolerant::new(self.endpoint.connect().await?);
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
             .await
             .map_err(|error| ClientError::Request {

@@ -232,6 +232,28 @@ async fn documents_arrive_one_by_one_from_a_stream_without_end() {
     );
 }
 
+#[tokio::test]
+async fn a_refusal_in_the_middle_of_an_upload_is_told() {
+    let (_directory, path) = socket();
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 16];
+        stream.read_exact(&mut head).await.unwrap();
+        let refusal =
+            "HTTP/1.1 501 X\r\nContent-Length: 16\r\nConnection: close\r\n\r\n{\"message\":\"no\"}";
+        stream.write_all(refusal.as_bytes()).await.unwrap();
+        // Closed with most of the upload unread.
+    });
+    let (send, receive) = mpsc::channel(1);
+    tokio::spawn(
+        async move { while send.send(Ok(Bytes::from_static(&[0; 65536]))).await.is_ok() {} },
+    );
+    let call = Call::post("/images/load").tar(receive);
+    let error = client(&path, Some("1.50")).send(call).await.err().unwrap();
+    assert_eq!(error.to_string(), "Error response from daemon: no");
+}
+
 #[test]
 fn versions_are_compared_by_number() {
     assert!(newer("1.100", "1.50") && newer("1.50", "1.9") && !newer("1.50", "1.50"));
