@@ -116,6 +116,12 @@ impl InChild {
         self.born_in_cgroup
     }
 
+    /// Close one inherited descriptor. Its owner in this copy of the parent's memory never acts.
+    pub fn close(&self, inherited: BorrowedFd<'_>) -> io::Result<()> {
+        let number = inherited.as_raw_fd();
+        crate::descriptors::close_range(number, Some(number))
+    }
+
     /// Close every descriptor from `first` on but those in `keep`. What this process inherited
     /// belongs to values of the parent's that are not going to act here; values of its own that
     /// are not in `keep` must not be used again.

@@ -51,7 +51,7 @@ use crate::seccomp::Filter;
 
 /// Exit status of a process that did not get as far as its program; nobody but the caller, who
 /// has been told more, sees it.
-const EXIT_FAILED: i32 = 125;
+pub(crate) const EXIT_FAILED: i32 = 125;
 
 /// Gives the container's state as hooks are told it.
 pub(crate) type StateJson<'a> = dyn Fn(ContainerState, Pid) -> Result<Vec<u8>, Failure> + 'a;
@@ -146,8 +146,11 @@ impl Init<'_> {
         let ready = self
             .isolate(child, &caller)
             .and_then(|()| self.build(&caller, root, &binds, &io))
-            .and_then(|()| self.settle(child, &caller, io, socket, listener.as_ref()));
-        drop(binds);
+            .and_then(|()| {
+                // Attached by now; and what is closed by number below must have no owner left.
+                drop(binds);
+                self.settle(child, &caller, io, socket, listener.as_ref())
+            });
         let ready = match ready {
             Ok(ready) => ready,
             Err(fatal) => return Err(caller.hear_end(fatal)),

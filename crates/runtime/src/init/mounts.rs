@@ -201,6 +201,11 @@ pub(super) fn put(
     missing: Missing,
 ) -> Result<(), Failure> {
     let target = mountpoint::open(root, &mount.destination, missing).map_err(failed(mount))?;
+    // The kernel would say EINVAL, which could be anything.
+    let onto_directory = target.kind().map_err(failed(mount))? == FileType::Directory;
+    if onto_directory != (missing == Missing::Directory) {
+        return Err(failed(mount)(Errno::NOTDIR));
+    }
     let target = OwnedFd::from(target);
     refuse_procfs(mount, &target)?;
     attach(tree.as_fd(), target.as_fd()).map_err(mount_failure(Step::Mount, subject(mount)))

@@ -19,7 +19,7 @@ use super::start::StartHandle;
 use super::visit::Visit;
 use super::{Created, Launch, hooks, sources};
 use crate::cgroup::{self, Cgroup, Layout};
-use crate::init::{Init, Parts};
+use crate::init::{EXIT_FAILED, Init, Parts};
 use crate::seccomp;
 
 /// Make a container that waits before its program. See the module for the course of it.
@@ -86,7 +86,7 @@ fn make(
         state: &state,
         preserve_fds,
     };
-    let mut child = Unfinished(Some(spawn(init, parts, theirs)?));
+    let mut child = Unfinished(Some(spawn(init, parts, &ours, theirs)?));
     let mut warnings = std::mem::take(&mut cgroup.warnings);
     let pid = child.pid()?;
     set_from_outside(&plan, pid, &ours, &mut warnings)?;
@@ -127,7 +127,12 @@ pub(super) fn hide_from_tracers() -> Result<(), LaunchError> {
 }
 
 /// `clone3`, in the namespaces to be joined, and in the cgroup where the kernel can do that.
-fn spawn(init: Init<'_>, parts: Parts, socket: OwnedFd) -> Result<Child, LaunchError> {
+fn spawn(
+    init: Init<'_>,
+    parts: Parts,
+    ours: &OwnedFd,
+    socket: OwnedFd,
+) -> Result<Child, LaunchError> {
     // The cgroup namespace's root is the cgroup one is in when it is made: init makes it later.
     let kinds = init.plan.new.without(Kinds::CGROUP);
     let entry = init.cgroup.and_then(Cgroup::entry);
@@ -137,7 +142,11 @@ fn spawn(init: Init<'_>, parts: Parts, socket: OwnedFd) -> Result<Child, LaunchE
             namespaces: kinds,
             cgroup: entry.as_ref().map(AsFd::as_fd),
         },
-        |child| init.run(child, parts, &socket),
+        |child| {
+            // The caller's end: while init itself held it, it would never see the caller go.
+            child.close(ours.as_fd()).map_err(|_| EXIT_FAILED)?;
+            init.run(child, parts, &socket)
+        },
     );
     // Init's end is init's alone, or its closing would never be seen.
     drop(socket);

@@ -248,7 +248,7 @@ steps! {
     AttachRootfs => "attach the root file system",
     OpenSource => "open the source of the mount",
     MountPoint => "make the mount point",
-    Mount => "mount",
+    Mount => "error mounting",
     Attributes => "change the attributes of the mount",
     CopyUp => "copy into the tmpfs",
     OrdinaryDirectory => "must be an ordinary directory:",
