@@ -7,5 +7,6 @@ pub(crate) mod lenient;
 pub(crate) mod mounts;
 pub(crate) mod networking;
 pub(crate) mod query;
+pub(crate) mod reference;
 pub(crate) mod spec;
 pub(crate) mod unsupported;

@@ -57,7 +57,7 @@ pub(super) async fn route(call: Call, method: Method, segments: &[&str]) -> Outc
 }
 
 /// The ids of the networks, by name; what shows them must not fail for want of them.
-async fn network_ids(call: &Call) -> BTreeMap<String, String> {
+pub(super) async fn network_ids(call: &Call) -> BTreeMap<String, String> {
     let networks = call.engine().network_list(Filters::new()).await;
     networks
         .unwrap_or_default()

@@ -7,6 +7,7 @@
 mod archive;
 mod attach;
 mod containers;
+mod df;
 mod events;
 mod exec;
 mod images;

@@ -3,7 +3,7 @@
 use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue, PRAGMA};
 use hyper::{Method, StatusCode};
 
-use super::{events, images};
+use super::{df, events};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::reply::{self, Outcome};
@@ -18,7 +18,7 @@ pub(super) async fn route(call: Call, method: Method, segments: &[&str]) -> Outc
             reply::ok(&Version::of(&call.door.daemon, info.kernel))
         }
         ("GET", ["events"]) => events::events(call).await,
-        ("GET", ["system", "df"]) => images::df(call).await,
+        ("GET", ["system", "df"]) => df::df(call).await,
         _ => Err(ApiError::page_not_found()),
     }
 }
