@@ -39,6 +39,7 @@ mod networks;
 mod oci;
 mod options;
 mod process;
+mod pseudo;
 mod shim;
 mod stats;
 pub mod stream;

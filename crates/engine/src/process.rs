@@ -8,9 +8,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{CWD, Mode, OFlags};
+use wharf_sys::clone::Namespaces;
+use wharf_sys::mount::{self, Depth};
+use wharf_sys::namespaces;
 use wharf_sys::rooted::Root;
 
 use crate::containers::{Snapshot, not_running};
@@ -64,9 +67,35 @@ impl Process {
             })
     }
 
-    /// Its mount namespace.
-    pub(crate) fn mount_namespace(&self) -> io::Result<OwnedFd> {
-        self.open_at("ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC)
+    /// The file system its root is on, alone: none of its mounts, and what they cover. A mount of
+    /// the caller's own of the same file system, so that both see every change at once. Blocks.
+    ///
+    /// A mount can be cloned only from inside its namespace, so a thread goes there for the one
+    /// call. It runs nothing and looks up no name there.
+    pub(crate) fn bare_root(&self) -> Result<Root> {
+        let failed = |error: io::Error| {
+            Error::Internal(format!("clone the root of process {}: {error}", self.pid))
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = self.open_at("root", flags).map_err(failed)?;
+        let namespace = self
+            .open_at("ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC)
+            .map_err(failed)?;
+        let clone = move || -> io::Result<OwnedFd> {
+            // Unshares the working directory and root, too, without which no other mount
+            // namespace can be joined.
+            mount::enter_private_namespace().map_err(io::Error::other)?;
+            namespaces::join(namespace.as_fd(), Namespaces::MOUNT)?;
+            mount::clone_tree(root.as_fd(), Depth::One).map_err(io::Error::other)
+        };
+        std::thread::Builder::new()
+            .name("clone-root".to_owned())
+            .spawn(clone)
+            .map_err(failed)?
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread died")))
+            .map(Root::from_fd)
+            .map_err(failed)
     }
 
     /// The content of one of its files.
