@@ -18,14 +18,13 @@ pub(crate) enum ClientError {
     Daemon { status: StatusCode, message: String },
     #[error("error during connect: {host}: {error}")]
     Request { host: String, error: hyper::Error },
+    /// ssh said why itself, on our stderr.
     #[error(
-        "error during connect: command [{command}] has exited with {status}, make sure the URL is valid, and Docker 18.09 or later is installed on the remote host: stderr={stderr}"
+        "error during connect: command [{command}] ended without an answer; make sure the URL is valid, and Docker 18.09 or later, or Wharf, is installed on the remote host"
     )]
-    Ssh {
-        command: String,
-        status: String,
-        stderr: String,
-    },
+    Ssh { command: String },
+    #[error("error during connect: cannot run ssh: {0}")]
+    NoSsh(io::Error),
     #[error("cannot make a request: {0}")]
     BadRequest(hyper::http::Error),
     #[error("the daemon's answer is not what was expected: {0}")]

@@ -90,8 +90,12 @@ impl Output {
                 None => {}
             }
             self.buffer.reserve(READ);
-            if self.reader.read_buf(&mut self.buffer).await? == 0 {
-                return Ok(None);
+            match self.reader.read_buf(&mut self.buffer).await {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                // TLS cut off without a farewell; the frames know whether anything is missing.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+                Err(error) => return Err(error),
             }
         }
     }

@@ -248,14 +248,10 @@ impl Client {
             Some(sender) if sender.is_ready() => sender,
             _ => self.open().await?,
         };
-        let response =
-            sender
-                .send_request(request)
-                .await
-                .map_err(|error| ClientError::Request {
-                    host: self.endpoint.to_string(),
-                    error,
-                })?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.broken(error))?;
         Ok(Reply::new(response, self, sender))
     }
 
@@ -281,13 +277,23 @@ impl Client {
         let io = Tolerant::new(self.endpoint.connect().await?);
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
             .await
-            .map_err(|error| ClientError::Request {
-                host: self.endpoint.to_string(),
-                error,
-            })?;
+            .map_err(|error| self.broken(error))?;
         // Its errors reach whoever waits for the reply.
         tokio::spawn(connection.with_upgrades());
         Ok(sender)
+    }
+
+    /// A connection that ended before an answer.
+    fn broken(&self, error: hyper::Error) -> ClientError {
+        match &self.endpoint {
+            Endpoint::Ssh(target) => ClientError::Ssh {
+                command: target.command(),
+            },
+            other => ClientError::Request {
+                host: other.to_string(),
+                error,
+            },
+        }
     }
 
     fn take_idle(&self) -> Option<SendRequest<Payload>> {

@@ -57,6 +57,11 @@ impl SshTarget {
         })
     }
 
+    /// The command line, for errors.
+    pub(super) fn command(&self) -> String {
+        format!("ssh {}", self.arguments().join(" "))
+    }
+
     fn arguments(&self) -> Vec<String> {
         let mut arguments: Vec<String> =
             ["-o", "ConnectTimeout=30", "-T"].map(str::to_owned).into();
@@ -111,11 +116,6 @@ pub(super) struct SshStream {
     reason = "ssh is the transport; see the module's header"
 )]
 pub(super) fn connect(target: &SshTarget) -> Result<SshStream, ClientError> {
-    let failed = |status: String| ClientError::Ssh {
-        command: format!("ssh {}", target.arguments().join(" ")),
-        status,
-        stderr: String::new(),
-    };
     let mut child = tokio::process::Command::new("ssh")
         .args(target.arguments())
         .stdin(Stdio::piped())
@@ -124,14 +124,14 @@ pub(super) fn connect(target: &SshTarget) -> Result<SshStream, ClientError> {
         .stderr(Stdio::inherit())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(ClientError::NoSsh)?;
     match (child.stdin.take(), child.stdout.take()) {
         (Some(stdin), Some(stdout)) => Ok(SshStream {
             _child: child,
             stdin: Some(stdin),
             stdout,
         }),
-        _ => Err(failed("no pipes".to_owned())),
+        _ => Err(ClientError::NoSsh(io::ErrorKind::BrokenPipe.into())),
     }
 }
 

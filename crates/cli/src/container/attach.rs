@@ -83,8 +83,7 @@ impl Verb for Attach {
                 () = watch => Ended::Output,
             };
             if ended == Ended::Detached {
-                session.complain("read escape sequence");
-                return Ok(());
+                return Err("read escape sequence".into());
             }
             exit.finished().await
         })
