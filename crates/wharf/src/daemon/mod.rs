@@ -203,10 +203,11 @@ async fn serve(source: &Source, settings: Settings, logging: Logging) -> Result<
     Ok(())
 }
 
-/// The engine finds the shim's program itself: it is this one.
+/// Shims are this very program. By this name it is found even when its file was replaced by a newer
+/// one meanwhile: a daemon and its shims speak the same protocol.
 fn engine_options(settings: &Settings) -> EngineOptions {
     EngineOptions {
-        shim: vec![wharf_runtime::shim::NAME.into()],
+        shim: vec!["/proc/self/exe".into()],
         ..settings.engine.clone()
     }
 }
