@@ -50,17 +50,22 @@ fn cve_2019_5736_the_runtime_cannot_be_overwritten_through_proc() {
         "while true; do for p in /proc/[0-9]*; do \
            case $(readlink $p/exe) in *wharf-runtime*) \
              echo seen >> /tmp/seen; \
-             (exec 8< $p/exe && echo '#!/bin/sh' > /proc/self/fd/8) 2>>/tmp/errors && \
-               echo x >> /tmp/written;; \
+             (exec 8< $p/exe && for i in $(seq 100); do \
+               echo '#!/bin/sh' > /proc/self/fd/8 && echo x >> /tmp/written; \
+             done) 2>>/tmp/errors & \
            esac; done; done",
     );
     add_capabilities(&mut bundle, &["CAP_SYS_PTRACE", "CAP_SYS_ADMIN"]);
     let evil = bundle.root().join("evil");
     fs::write(&evil, "#!/proc/self/exe\n").unwrap();
     fs::set_permissions(&evil, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let before = fs::read(bundle::program()).unwrap();
+    // A copy, should the attack succeed: while a program runs it cannot be written, so the attack
+    // holds on to it until it has ended.
+    bundle.program = bundle.path().join("wharf-runtime");
+    fs::copy(bundle::program(), &bundle.program).unwrap();
+    let before = fs::read(&bundle.program).unwrap();
     bundle.start();
-    for _ in 0..150 {
+    for _ in 0..60 {
         // Both ways to have the runtime run inside the container.
         let _ = bundle.say(&["exec", &bundle.id, "/evil"]);
         let _ = bundle.say(&["exec", &bundle.id, "/proc/self/exe", "--help"]);
@@ -71,7 +76,7 @@ fn cve_2019_5736_the_runtime_cannot_be_overwritten_through_proc() {
         bundle.root().join("tmp/seen").exists(),
         "the attack never met the runtime"
     );
-    assert!(fs::read(bundle::program()).unwrap() == before);
+    assert!(fs::read(&bundle.program).unwrap() == before);
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub struct Bundle {
     directory: tempfile::TempDir,
     pub spec: Value,
     pub id: String,
+    pub program: PathBuf,
 }
 
 /// What a command printed, and how it ended.
@@ -125,6 +126,7 @@ impl Bundle {
             directory,
             spec,
             id,
+            program: program(),
         }
     }
 
@@ -179,7 +181,7 @@ impl Bundle {
 
     /// A command of the runtime, to be run.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(&self.program);
         command
             .arg("--root")
             .arg(self.state_root())
