@@ -515,3 +515,24 @@ fn a_user_namespace_maps_root_to_somebody_else() {
     let made = fs::metadata(bundle.root().join("tmp/made")).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 100_000);
 }
+
+#[test]
+fn what_another_container_has_mounted_can_be_shared_with_it() {
+    if !able() {
+        return;
+    }
+    let first = Bundle::script("echo shared > /dev/shm/file; sleep 1000");
+    first.start();
+    let pid = first.state()["pid"].as_i64().unwrap();
+    let file = format!("/proc/{pid}/root/dev/shm/file");
+    bundle::until("its file", || {
+        fs::read_to_string(&file).is_ok_and(|text| !text.is_empty())
+    });
+    let mut second = Bundle::script("cat /dev/shm/file; echo back > /dev/shm/answer");
+    let mounts = second.spec["mounts"].as_array_mut().unwrap();
+    mounts.retain(|mount| mount["destination"] != "/dev/shm");
+    second.mount(json!({"destination": "/dev/shm", "options": ["bind"],
+        "source": format!("/proc/{pid}/root/dev/shm")}));
+    assert_eq!(second.run().ok(), "shared");
+    assert_eq!(first.exec("cat /dev/shm/answer").ok(), "back");
+}

@@ -69,6 +69,6 @@ impl Terminal {
     pub(super) fn attach(self, caller: &Caller<'_>) -> Result<(), Fatal> {
         ioctl_tiocsctty(&self.slave).map_err(Failure::at(Step::Console, "TIOCSCTTY"))?;
         streams::duplicate(self.slave.as_fd(), self.slave.as_fd(), self.slave.as_fd())?;
-        caller.say(&Message::Terminal(self.master))
+        caller.say(&Message::Descriptor(self.master))
     }
 }

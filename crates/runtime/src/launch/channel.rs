@@ -32,8 +32,8 @@ pub(crate) enum Message {
     ExecFailed(ExecError),
     /// Init: a limit could not be set; it goes on.
     Warned(Warning),
-    /// Init: the master end of its terminal.
-    Terminal(OwnedFd),
+    /// Init: the master end of its terminal. Another child: what it was sent to fetch.
+    Descriptor(OwnedFd),
     /// Init: namespaces and mounts are there; it waits for the caller's hooks.
     HooksWanted,
     /// Caller: go on (user namespace mapped, or hooks have run).
@@ -46,7 +46,7 @@ const READY: u8 = 1;
 const FAILED: u8 = 2;
 const EXEC_FAILED: u8 = 3;
 const WARNED: u8 = 4;
-const TERMINAL: u8 = 5;
+const DESCRIPTOR: u8 = 5;
 const HOOKS_WANTED: u8 = 6;
 const GO_ON: u8 = 7;
 const START: u8 = 8;
@@ -145,7 +145,7 @@ fn encode(message: &Message) -> (Vec<u8>, Option<BorrowedFd<'_>>) {
             warning.errno,
             &warning.subject,
         ),
-        Message::Terminal(fd) => (report(TERMINAL, 0, 0, "").0, Some(fd.as_fd())),
+        Message::Descriptor(fd) => (report(DESCRIPTOR, 0, 0, "").0, Some(fd.as_fd())),
         Message::HooksWanted => report(HOOKS_WANTED, 0, 0, ""),
         Message::GoOn => report(GO_ON, 0, 0, ""),
         Message::Start => report(START, 0, 0, ""),
@@ -180,7 +180,7 @@ fn decode(packet: &[u8], fd: Option<OwnedFd>) -> Option<Message> {
             subject: subject(),
             errno,
         }),
-        TERMINAL => Message::Terminal(fd?),
+        DESCRIPTOR => Message::Descriptor(fd?),
         HOOKS_WANTED => Message::HooksWanted,
         GO_ON => Message::GoOn,
         START => Message::Start,
@@ -230,8 +230,8 @@ mod tests {
     fn a_descriptor_travels_and_a_closed_end_is_the_end() {
         let (ours, theirs) = pair().unwrap();
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        send(ours.as_fd(), &Message::Terminal(writer)).unwrap();
-        let Some(Message::Terminal(writer)) = receive(theirs.as_fd()).unwrap() else {
+        send(ours.as_fd(), &Message::Descriptor(writer)).unwrap();
+        let Some(Message::Descriptor(writer)) = receive(theirs.as_fd()).unwrap() else {
             panic!("no terminal")
         };
         rustix::io::write(writer, b"x").unwrap();
@@ -246,6 +246,6 @@ mod tests {
         assert!(decode(&[READY, 0, 0], None).is_none());
         assert!(decode(&[99, 0, 0, 0, 0, 0, 0, 0], None).is_none());
         assert!(decode(&[FAILED, 255, 0, 0, 1, 0, 0, 0], None).is_none());
-        assert!(decode(&[TERMINAL, 0, 0, 0, 0, 0, 0, 0], None).is_none());
+        assert!(decode(&[DESCRIPTOR, 0, 0, 0, 0, 0, 0, 0], None).is_none());
     }
 }

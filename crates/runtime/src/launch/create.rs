@@ -199,7 +199,7 @@ fn until_ready(
             Some(Message::Failed(failure)) => return Err(failure.into()),
             Some(Message::ExecFailed(error)) => return Err(error.into()),
             Some(Message::Warned(warning)) => warnings.push(warning),
-            Some(Message::Terminal(master)) => terminal = Some(master),
+            Some(Message::Descriptor(master)) => terminal = Some(master),
             Some(Message::HooksWanted) => {
                 run_hooks()?;
                 channel::send(socket.as_fd(), &Message::GoOn)

@@ -53,7 +53,7 @@ pub fn exec(target: &ExecTarget<'_>, process: &Process, io: Io) -> Result<Execed
     drop(theirs);
     let (mut terminal, mut warnings) = (None, Vec::new());
     until_executed(&ours, |message| match message {
-        Message::Terminal(master) => terminal = Some(master),
+        Message::Descriptor(master) => terminal = Some(master),
         Message::Warned(warning) => warnings.push(warning),
         _ => {}
     })?;

@@ -21,6 +21,7 @@ pub(crate) mod channel;
 mod create;
 pub(crate) mod devices;
 pub(crate) mod error;
+mod foreign;
 mod hooks;
 mod join;
 pub(crate) mod mount_options;

@@ -6,17 +6,19 @@
 //! made. A bind mount's copy is made out of the caller's namespace, so it is a peer of the host's
 //! mount where the specification asks for shared propagation.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
 use wharf_sys::mount::{self as sys_mount, Attributes, Depth, MountError, Overlay, Upper};
 
-use super::Rootfs;
 use super::error::{Failure, LaunchError, Step};
 use super::mount_options::{Bind, Change};
 use super::plan::{MountKind, MountPlan};
+use super::{Rootfs, foreign};
 
 /// The root file system.
 pub(super) fn root(rootfs: &Rootfs) -> Result<OwnedFd, LaunchError> {
@@ -74,7 +76,8 @@ fn bind_source(mount: &MountPlan, bind: Bind) -> Result<OwnedFd, LaunchError> {
             mount.destination.display()
         )
     };
-    let tree = clone(&mount.source, bind).map_err(Failure::at(Step::OpenSource, subject()))?;
+    let tree =
+        clone_source(&mount.source, bind).map_err(Failure::at(Step::OpenSource, subject()))?;
     let attributes = |change: Change, depth| {
         if change.is_empty() {
             return Ok(());
@@ -117,6 +120,23 @@ pub(crate) fn propagate(
         ..Attributes::default()
     };
     sys_mount::set_attributes(tree.as_fd(), &wanted, depth)
+}
+
+/// A mount of another container can only be copied where it is.
+fn clone_source(path: &Path, bind: Bind) -> io::Result<OwnedFd> {
+    match clone(path, bind) {
+        Err(Errno::INVAL) => match foreign::place_of(path) {
+            Some((pid, inner)) => {
+                let depth = match bind {
+                    Bind::Plain => Depth::One,
+                    Bind::Recursive => Depth::Recursive,
+                };
+                foreign::copy(pid, &inner, depth)
+            }
+            None => Err(Errno::INVAL.into()),
+        },
+        cloned => Ok(cloned?),
+    }
 }
 
 fn clone(path: &Path, bind: Bind) -> rustix::io::Result<OwnedFd> {
