@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_runtime::cgroup::{Cgroup, Layout, Version};
 use wharf_runtime::seccomp::{self, Filter, Profile};
@@ -34,8 +34,11 @@ pub(crate) struct Host {
     /// Sentences about what cannot be done here.
     pub(crate) warnings: Vec<String>,
     profile: Option<Source>,
-    filters: Mutex<HashMap<(String, Vec<String>), Arc<Filter>>>,
+    filters: Mutex<Filters>,
 }
+
+/// By profile and capabilities.
+type Filters = HashMap<(String, Vec<String>), Arc<Filter>>;
 
 /// Where the profile of containers that name none comes from.
 #[derive(Debug)]
@@ -189,7 +192,7 @@ impl Host {
         Ok(Some(filter))
     }
 
-    fn filters(&self) -> std::sync::MutexGuard<'_, HashMap<(String, Vec<String>), Arc<Filter>>> {
+    fn filters(&self) -> MutexGuard<'_, Filters> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+/// Takes a step back.
+type Back = Box<dyn FnOnce() -> crate::Result<()> + Send>;
+
 /// What to do if it fails.
 #[derive(Default)]
 pub(crate) struct Undo {
-    steps: Vec<(
-        &'static str,
-        Box<dyn FnOnce() -> Result<(), crate::Error> + Send>,
-    )>,
+    steps: Vec<(&'static str, Back)>,
 }
 
 impl Undo {
@@ -21,7 +21,7 @@ impl Undo {
     pub(crate) fn push(
         &mut self,
         step: &'static str,
-        back: impl FnOnce() -> Result<(), crate::Error> + Send + 'static,
+        back: impl FnOnce() -> crate::Result<()> + Send + 'static,
     ) {
         self.steps.push((step, Box::new(back)));
     }

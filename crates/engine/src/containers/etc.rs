@@ -96,6 +96,7 @@ fn with_extra_hosts(mut hosts: String, extra: &[String]) -> String {
 }
 
 /// What was asked for in place of the host's.
+#[derive(Clone, Copy)]
 struct Resolver<'a> {
     servers: &'a [String],
     options: &'a [String],

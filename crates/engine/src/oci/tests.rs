@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use oci_spec::runtime::{Capability, LinuxNamespaceType};
+use oci_spec::runtime::{Capability, LinuxNamespace, LinuxNamespaceType};
 
 use super::capabilities::DEFAULT_CAPABILITIES;
 use super::process::environment;
@@ -198,7 +198,7 @@ fn namespaces_of_the_host_are_left_out_and_joined_ones_have_paths() {
     );
     let linux = spec.linux().clone().unwrap();
     let namespaces = linux.namespaces().clone().unwrap();
-    let kinds: Vec<LinuxNamespaceType> = namespaces.iter().map(|n| n.typ()).collect();
+    let kinds: Vec<LinuxNamespaceType> = namespaces.iter().map(LinuxNamespace::typ).collect();
     assert_eq!(
         kinds,
         [LinuxNamespaceType::Mount, LinuxNamespaceType::Network]

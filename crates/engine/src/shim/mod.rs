@@ -48,8 +48,8 @@ impl From<ExitRecord> for Exit {
 /// What a watched shim tells.
 #[derive(Debug)]
 pub(crate) enum WatchEvent {
-    /// The program runs since then.
-    Started(i64),
+    /// The program runs.
+    Started,
     /// An exec runs.
     ExecStarted {
         /// Which.
@@ -121,7 +121,7 @@ impl Watch {
 impl From<Event> for WatchEvent {
     fn from(event: Event) -> Self {
         match event {
-            Event::Started { started_ns } => Self::Started(started_ns),
+            Event::Started { .. } => Self::Started,
             Event::ExecStarted { id, pid } => Self::ExecStarted { id, pid },
             Event::ExecExited { id, code } => Self::ExecExited { id, code },
             Event::Exited(record) => Self::Exited(record.into()),
