@@ -10,6 +10,7 @@
 
 pub mod cgroup;
 pub mod cli;
+pub mod container_init;
 mod exe;
 mod init;
 mod launch;

@@ -548,3 +548,33 @@ fn a_container_without_a_caller_ends() {
         fs::read_to_string(&procs).map_or(true, |pids| pids.is_empty())
     });
 }
+
+#[test]
+fn an_init_reaps_orphans_hands_signals_on_and_leaves_with_its_programs_status() {
+    if !able() {
+        return;
+    }
+    let with_init = |script: &str| {
+        let mut bundle = Bundle::new();
+        bundle.spec["process"]["args"] = json!(["/sbin/docker-init", "--", "sh", "-c", script]);
+        bundle.mount(
+            json!({"destination": "/sbin/docker-init", "source": bundle::program(),
+            "options": ["bind", "ro"]}),
+        );
+        bundle
+    };
+    assert_eq!(with_init("exit 7").run().status, 7);
+    assert_eq!(with_init("kill -9 $$").run().status, 137);
+    // The program is not process 1, and its orphans do not stay.
+    let out = with_init("echo $$; (sleep 0 &) ; usleep 100000; ps -o stat | grep -c Z")
+        .run()
+        .out;
+    assert_eq!(out, "2\n0\n");
+    let bundle = with_init("sleep 1000");
+    bundle.start();
+    bundle.say(&["kill", &bundle.id, "TERM"]).ok();
+    until("its end", || bundle.status() == "stopped");
+    let mut missing = with_init("");
+    missing.spec["process"]["args"] = json!(["/sbin/docker-init", "--", "no-such-program"]);
+    assert_eq!(missing.run().status, 127);
+}
