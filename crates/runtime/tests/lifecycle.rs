@@ -572,6 +572,13 @@ fn an_init_reaps_orphans_hands_signals_on_and_leaves_with_its_programs_status() 
     assert_eq!(out, "2\n0\n");
     let bundle = with_init("sleep 1000");
     bundle.start();
+    // The kernel drops what comes before it listens.
+    until("its program", || {
+        bundle
+            .say(&["ps", "-f", "json", &bundle.id])
+            .out
+            .contains(',')
+    });
     bundle.say(&["kill", &bundle.id, "TERM"]).ok();
     until("its end", || bundle.status() == "stopped");
     let mut missing = with_init("");
