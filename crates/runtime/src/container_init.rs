@@ -6,16 +6,17 @@
 //! the program's status. It is called as `docker-init -- program arguments`, the name that the
 //! inside of containers knows.
 
-use std::ffi::OsString;
-use std::io::Write;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::process::ExitCode;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, read, retry_on_intr};
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, WaitOptions, setpgid, wait};
 use rustix::termios::{isatty, tcsetpgrp};
-use wharf_sys::signal_fd;
+use wharf_sys::program::Program;
+use wharf_sys::{clone, signal_fd, signals};
 
 /// The name by which this program knows that it is to be this.
 pub const NAME: &str = "docker-init";
@@ -46,20 +47,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(NOT_EXECUTABLE);
         }
     };
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this process exists to start the program it was given"
-    )]
-    let started = Command::new(&program)
-        .args(arguments)
-        .process_group(0)
-        .spawn();
-    let child = match started {
-        Ok(child) => Pid::from_child(&child),
+    let child = match start(program, arguments) {
+        Ok(child) => child,
         Err(error) => {
-            say(&format!("exec {} failed: {error}", program.display()));
-            let missing = error.kind() == std::io::ErrorKind::NotFound;
-            return ExitCode::from(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
+            say(&format!("start: {error}"));
+            return ExitCode::from(NOT_EXECUTABLE);
         }
     };
     let terminal = std::io::stdin();
@@ -86,6 +78,58 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(status);
         }
     }
+}
+
+/// Start the program as a child, in a process group of its own and with no signal blocked. That
+/// it cannot be executed shows in the child's status.
+fn start(program: OsString, arguments: impl Iterator<Item = OsString>) -> io::Result<Pid> {
+    let string = |text: OsString| CString::new(text.into_vec()).map_err(io::Error::from);
+    let program = string(program)?;
+    let arguments = std::iter::once(Ok(program.clone()))
+        .chain(arguments.map(string))
+        .collect::<io::Result<Vec<_>>>()?;
+    let environment = std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            string(name)
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let image = Program::new(arguments, environment);
+    let child = clone::spawn(&clone::Clone::default(), |_| {
+        let _ = setpgid(None, None);
+        signals::reset();
+        let error = execute(&image, &program, &path);
+        say(&format!(
+            "exec {} failed: {error}",
+            program.to_string_lossy()
+        ));
+        Err(if error == Errno::NOENT {
+            NOT_FOUND.into()
+        } else {
+            NOT_EXECUTABLE.into()
+        })
+    })?;
+    Ok(child.pid)
+}
+
+/// By its path, or as the first of that name in `PATH` that can be executed.
+fn execute(image: &Program, program: &CStr, path: &OsStr) -> Errno {
+    if program.to_bytes().contains(&b'/') {
+        return image.execute(program);
+    }
+    let mut result = Errno::NOENT;
+    for directory in path.as_bytes().split(|&byte| byte == b':') {
+        let candidate = [directory, b"/", program.to_bytes()].concat();
+        if let Ok(candidate) = CString::new(candidate) {
+            match image.execute(&candidate) {
+                Errno::NOENT | Errno::NOTDIR => {}
+                error => result = error,
+            }
+        }
+    }
+    result
 }
 
 fn hand_on(child: Pid, signal: i32) {
