@@ -132,6 +132,8 @@ pub(crate) async fn stream(
             Some(ended) => Ok(ended),
             None => receive.await.map(|()| Ended::Output),
         },
+        // A terminal left raw would be of no use to whoever sent the signal.
+        code = signals::termination(), if raw.is_some() => Err(Failure::Code(code)),
     };
     drop(raw);
     ended

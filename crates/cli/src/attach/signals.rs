@@ -49,3 +49,17 @@ pub(crate) async fn forward(client: &Client, container: &str) {
         }
     }
 }
+
+/// Waits to be told to end; the exit code a shell would show for it.
+pub(super) async fn termination() -> u8 {
+    let (Ok(mut terminate), Ok(mut hang_up)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
+        return pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => 128 + 15,
+        _ = hang_up.recv() => 128 + 1,
+    }
+}

@@ -184,6 +184,8 @@ pub(crate) async fn finish(
     match attach::stream(session, connection, wanted, detach_keys).await {
         Ok(Ended::Detached) => Ok(()),
         Ok(Ended::Output) => exit.finished().await,
+        // Told to end; the container is not.
+        Err(told @ Failure::Code(_)) => Err(told),
         Err(failure) => {
             if let Some(message) = failure.message(session.program) {
                 session.complain(&message);
