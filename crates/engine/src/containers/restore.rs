@@ -41,14 +41,16 @@ const KILLED: i32 = 137;
 
 /// Finds every container. Those that run are held again when this returns.
 pub(crate) async fn restore(engine: &Engine) -> Result<()> {
-    let store = engine.0.store.clone();
-    let exec_root = engine.0.options.exec_root.join("containers");
-    let (documents, runs) = blocking(move || {
-        let documents = store.facts().all::<Document>(KIND)?;
-        Ok((documents, directories(&exec_root)))
+    let reading = engine.clone();
+    let (documents, runs, mut leftovers) = blocking(move || {
+        let inner = &reading.0;
+        let documents = inner.store.facts().all::<Document>(KIND)?;
+        let runs = directories(&inner.options.exec_root.join("containers"));
+        let data = directories(&inner.options.data_root.join("containers"));
+        let leftovers: HashSet<String> = runs.union(&data).cloned().collect();
+        Ok((documents, runs, leftovers))
     })
     .await?;
-    let mut known = HashSet::new();
     let mut found: JoinSet<Found> = JoinSet::new();
     let mut waiting: Vec<Document> = Vec::new();
     let mut removing = Vec::new();
@@ -60,7 +62,7 @@ pub(crate) async fn restore(engine: &Engine) -> Result<()> {
         let ran = document.state.status == Status::Running
             || document.state.status == Status::Paused
             || runs.contains(&id);
-        known.insert(id);
+        leftovers.remove(&id);
         if ran {
             waiting.push(document);
         } else {
@@ -97,7 +99,7 @@ pub(crate) async fn restore(engine: &Engine) -> Result<()> {
                 tracing::warn!(id, %error, "a container with --rm was not removed");
             }
         }
-        if let Err(error) = blocking(move || sweep(&engine, &known)).await {
+        if let Err(error) = blocking(move || sweep(&engine, &leftovers)).await {
             tracing::warn!(%error, "what removed containers left was not swept");
         }
     });
@@ -342,18 +344,15 @@ fn directories(root: &Path) -> HashSet<String> {
         .collect()
 }
 
-/// Removes the directories of containers that have no row: a crash came between.
-fn sweep(engine: &Engine, known: &HashSet<String>) -> Result<()> {
+/// Removes the directories of containers that have no row: a crash came between. Only what was
+/// there before the engine took its first request: what is being made now has no row either.
+fn sweep(engine: &Engine, leftovers: &HashSet<String>) -> Result<()> {
     let options = &engine.0.options;
-    for root in [&options.data_root, &options.exec_root] {
-        let root = root.join("containers");
-        for name in directories(&root) {
-            // One that was made since is known to the registry.
-            if known.contains(&name) || engine.0.containers.find(&name).is_ok() {
-                continue;
-            }
-            tracing::info!(name, "removing what is left of a container");
-            remove_dir(&root, &root.join(&name))?;
+    for name in leftovers {
+        tracing::info!(name, "removing what is left of a container");
+        for root in [&options.data_root, &options.exec_root] {
+            let root = root.join("containers");
+            remove_dir(&root, &root.join(name))?;
         }
     }
     Ok(())

@@ -16,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
-use wharf_runtime::shim::proto::Phase;
 use wharf_runtime::shim::{LogPlan, PlanRootfs, ShimPlan, Size};
 
 use super::create::{ensure_dirs, remove_dir};
@@ -149,7 +148,7 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
 async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>) -> Result<Started> {
     let dir = &snapshot.paths.exec;
     let gone = || Error::Internal("the container's shim left before the start".to_owned());
-    let (watch, state) = Watch::open(dir).await?.ok_or_else(gone)?;
+    let (mut watch, state) = Watch::open(dir).await?.ok_or_else(gone)?;
     for warning in &state.warnings {
         tracing::debug!(id = snapshot.id(), warning, "a limit was not set");
     }
@@ -158,14 +157,12 @@ async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>) -> Result<Start
             client.join(dir).await?;
         }
     }
-    if state.phase == Phase::Created {
-        shim::start(dir)
-            .await?
-            .map_err(|error| start_error(&error))?;
-    }
+    shim::start(dir)
+        .await?
+        .map_err(|error| start_error(&error))?;
     Ok(Started {
         pid: state.pid,
-        at: clock::now(),
+        at: watch.started().await.unwrap_or_else(clock::now),
         watch,
     })
 }

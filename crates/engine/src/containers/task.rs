@@ -287,7 +287,7 @@ impl Task {
             }
             Some(WatchEvent::ExecStarted { id, pid }) => self.engine.0.execs.started(&id, pid),
             // Told when the row of the start was written.
-            Some(WatchEvent::Started) => {}
+            Some(WatchEvent::Started(_)) => {}
             Some(WatchEvent::Exited(exit)) => Box::pin(self.ended(Some(exit))).await,
             None => Box::pin(self.shim_left()).await,
         }

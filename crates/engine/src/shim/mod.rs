@@ -6,6 +6,7 @@
 
 mod connection;
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -48,8 +49,8 @@ impl From<ExitRecord> for Exit {
 /// What a watched shim tells.
 #[derive(Debug)]
 pub(crate) enum WatchEvent {
-    /// The program runs.
-    Started,
+    /// The program runs since then, nanoseconds since 1970.
+    Started(i64),
     /// An exec runs.
     ExecStarted {
         /// Which.
@@ -74,6 +75,8 @@ pub(crate) struct Watch {
     reader: Reader,
     /// Kept open: the shim takes a closed half for a client that left.
     _writer: Writer,
+    /// Heard while something else was waited for.
+    heard: VecDeque<WatchEvent>,
 }
 
 impl Watch {
@@ -88,6 +91,7 @@ impl Watch {
                 Watch {
                     reader,
                     _writer: writer,
+                    heard: VecDeque::new(),
                 },
                 state,
             ))),
@@ -95,8 +99,33 @@ impl Watch {
         }
     }
 
+    /// When the program that was just let go began to run. What else is heard meanwhile is kept
+    /// for [`Watch::next`]; of a shim that is gone nothing is heard any more.
+    pub(crate) async fn started(&mut self) -> Option<i64> {
+        while let Some(event) = self.receive().await {
+            match event {
+                WatchEvent::Started(at) => return Some(at),
+                other => {
+                    let over = matches!(other, WatchEvent::Exited(_));
+                    self.heard.push_back(other);
+                    if over {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
     /// The next event; nothing once the shim is gone. May be given up and taken up again.
     pub(crate) async fn next(&mut self) -> Option<WatchEvent> {
+        match self.heard.pop_front() {
+            Some(event) => Some(event),
+            None => self.receive().await,
+        }
+    }
+
+    async fn receive(&mut self) -> Option<WatchEvent> {
         match self.reader.next().await {
             Ok(Some(Frame::Reply(reply))) => match *reply {
                 Reply::Event(event) => Some(event.into()),
@@ -121,7 +150,7 @@ impl Watch {
 impl From<Event> for WatchEvent {
     fn from(event: Event) -> Self {
         match event {
-            Event::Started { .. } => Self::Started,
+            Event::Started { started_ns } => Self::Started(started_ns),
             Event::ExecStarted { id, pid } => Self::ExecStarted { id, pid },
             Event::ExecExited { id, code } => Self::ExecExited { id, code },
             Event::Exited(record) => Self::Exited(record.into()),

@@ -19,7 +19,7 @@ use wharf_store::store::StoreOptions;
 use wharf_store::tar::{Entry, Kind, Writer};
 
 /// The engine, its directory and its cgroup. Dropping it ends and removes everything.
-pub struct Bench {
+pub(crate) struct Bench {
     engine: Option<Engine>,
     dir: tempfile::TempDir,
     cgroup: String,
@@ -27,16 +27,16 @@ pub struct Bench {
 
 /// What a container gave.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ran {
-    pub stdout: String,
-    pub stderr: String,
-    pub code: i64,
+pub(crate) struct Ran {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i64,
 }
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Containers need root; elsewhere these tests have nothing to say.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
         eprintln!("skipped: needs root");
@@ -45,7 +45,7 @@ pub fn is_root() -> bool {
 }
 
 impl Bench {
-    pub async fn new() -> Bench {
+    pub(crate) async fn new() -> Bench {
         let dir = tempfile::Builder::new()
             .prefix("wharf-engine-")
             .tempdir_in("/var/tmp")
@@ -62,28 +62,33 @@ impl Bench {
         bench
     }
 
-    pub fn engine(&self) -> &Engine {
+    pub(crate) fn engine(&self) -> &Engine {
         self.engine.as_ref().unwrap()
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    pub fn exec(&self) -> PathBuf {
+    pub(crate) fn exec(&self) -> PathBuf {
         self.dir.path().join("exec")
     }
 
-    async fn open(&mut self) {
-        let mut options = EngineOptions::new(self.data(), self.exec(), vec![shim()]);
-        options.cgroup_parent.clone_from(&self.cgroup);
-        self.engine = Some(Engine::open(options).await.unwrap());
+    /// As a daemon that is stopped and started: containers go on.
+    pub(crate) async fn reopen(&mut self) {
+        self.reopen_after(async || {}).await;
     }
 
-    /// As a daemon that is stopped and started: containers go on.
-    pub async fn reopen(&mut self) {
+    /// As [`Self::reopen`], with something happening while there is no daemon.
+    pub(crate) async fn reopen_after(&mut self, meanwhile: impl AsyncFnOnce()) {
         self.engine.take().unwrap().shutdown().await;
-        // The store is free once the last task has let go of it.
+        meanwhile().await;
+        self.open().await;
+    }
+
+    async fn open(&mut self) {
+        // The store is free once the last task has let go of it; and processes that other tests
+        // are just forking have a copy of its lock until they exec.
         let began = Instant::now();
         loop {
             let mut options = EngineOptions::new(self.data(), self.exec(), vec![shim()]);
@@ -99,11 +104,26 @@ impl Bench {
         }
     }
 
-    pub async fn create(&self, name: &str, change: impl FnOnce(&mut ContainerSpec)) -> String {
+    /// The shim of a running container: the parent of its first process.
+    pub(crate) async fn shim_of(&self, container: &str) -> i32 {
+        let pid = self.state(container).await.pid;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("PPid:"))
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap()
+    }
+
+    pub(crate) async fn kill_shim(&self, container: &str) {
+        kill(self.shim_of(container).await);
+    }
+
+    pub(crate) async fn create(&self, name: &str, change: impl FnOnce(&mut ContainerSpec)) -> String {
         self.try_create(name, change).await.unwrap()
     }
 
-    pub async fn try_create(
+    pub(crate) async fn try_create(
         &self,
         name: &str,
         change: impl FnOnce(&mut ContainerSpec),
@@ -122,11 +142,11 @@ impl Bench {
     }
 
     /// A container that runs a shell script until it ends, and what it gave.
-    pub async fn run(&self, script: &str) -> Ran {
+    pub(crate) async fn run(&self, script: &str) -> Ran {
         self.run_with(script, |_| {}).await
     }
 
-    pub async fn run_with(&self, script: &str, change: impl FnOnce(&mut ContainerSpec)) -> Ran {
+    pub(crate) async fn run_with(&self, script: &str, change: impl FnOnce(&mut ContainerSpec)) -> Ran {
         let id = self
             .create("", |spec| {
                 spec.cmd = Some(words(&["sh", "-c", script]));
@@ -136,7 +156,7 @@ impl Bench {
         self.run_created(&id).await
     }
 
-    pub async fn run_created(&self, id: &str) -> Ran {
+    pub(crate) async fn run_created(&self, id: &str) -> Ran {
         let attachment = self.engine().attach(id, both()).await.unwrap();
         let wait = self
             .engine()
@@ -153,7 +173,7 @@ impl Bench {
     }
 
     /// A container that sleeps.
-    pub async fn sleeper(&self, name: &str) -> String {
+    pub(crate) async fn sleeper(&self, name: &str) -> String {
         let id = self
             .create(name, |spec| {
                 spec.cmd = Some(words(&["sleep", "1000"]));
@@ -163,16 +183,12 @@ impl Bench {
         id
     }
 
-    pub async fn state(&self, container: &str) -> ContainerState {
-        self.engine()
-            .inspect(container, false)
-            .await
-            .unwrap()
-            .state
+    pub(crate) async fn state(&self, container: &str) -> ContainerState {
+        self.engine().inspect(container, false).await.unwrap().state
     }
 
     /// Runs a command in a container.
-    pub async fn exec_in(&self, container: &str, command: &[&str]) -> Ran {
+    pub(crate) async fn exec_in(&self, container: &str, command: &[&str]) -> Ran {
         let engine = self.engine();
         let spec = ExecSpec {
             cmd: words(command),
@@ -196,7 +212,7 @@ impl Bench {
     }
 
     /// The actions journalled about containers.
-    pub async fn story(&self) -> Vec<String> {
+    pub(crate) async fn story(&self) -> Vec<String> {
         let query = EventQuery {
             since: Some(0),
             until: Some(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap()),
@@ -211,7 +227,7 @@ impl Bench {
     }
 
     /// Processes in the cgroups of this engine's containers.
-    pub fn processes(&self) -> Vec<i32> {
+    pub(crate) fn processes(&self) -> Vec<i32> {
         let mut pids = Vec::new();
         for root in cgroup_roots() {
             walk(
@@ -237,9 +253,7 @@ impl Drop for Bench {
                 break;
             }
             for pid in pids {
-                if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                }
+                kill(pid);
             }
             pause();
         }
@@ -266,8 +280,15 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
 
+/// SIGKILL to a process of a test's own container.
+pub(crate) fn kill(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
 /// Waits until something is so.
-pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
         assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
@@ -275,7 +296,7 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-pub fn both() -> AttachOptions {
+pub(crate) fn both() -> AttachOptions {
     AttachOptions {
         stream: true,
         stdout: true,
@@ -285,7 +306,7 @@ pub fn both() -> AttachOptions {
 }
 
 /// Both streams to their end.
-pub async fn collect(mut attachment: Attachment) -> (String, String) {
+pub(crate) async fn collect(mut attachment: Attachment) -> (String, String) {
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     while let Some(output) = attachment.output.recv().await {
         match output.stream {
@@ -297,7 +318,7 @@ pub async fn collect(mut attachment: Attachment) -> (String, String) {
     (text(stdout), text(stderr))
 }
 
-pub fn words(list: &[&str]) -> Vec<String> {
+pub(crate) fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
