@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 use wharf_docker_api::{Address, ApiVersion, Daemon, Group, Listener, Live, Server};
 use wharf_engine::{Engine, EngineOptions};
@@ -64,9 +65,12 @@ fn open() -> Place {
     let socket = scratch.path().join("api.sock");
     let address = Address::Unix(socket.clone());
     runtime.block_on(async {
+        // libFuzzer's main leaves SIGPIPE deadly, and a client may be written to that has left.
+        // A handler, once there, stays.
+        drop(tokio::signal::unix::signal(SignalKind::pipe()).expect("a handler"));
         let engine = Engine::open(options).await.expect("an engine");
-        let listener =
-            Listener::bind(&address, &Group::Usual("wharf".into()), None).expect("a socket of our own");
+        let listener = Listener::bind(&address, &Group::Usual("wharf".into()), None)
+            .expect("a socket of our own");
         let server = Server::new(engine, daemon(), Live::default());
         tokio::spawn(async move { server.serve(vec![listener], CancellationToken::new()).await });
     });

@@ -24,6 +24,10 @@ fuzz_target!(|data: &[u8]| {
     let size: usize = changed.env.iter().map(String::len).sum();
     assert!(size <= 64 << 20, "{size} bytes of environment");
     if !changed.working_dir.is_empty() {
-        assert!(changed.working_dir.starts_with('/'), "{}", changed.working_dir);
+        assert!(
+            changed.working_dir.starts_with('/'),
+            "{}",
+            changed.working_dir
+        );
     }
 });

@@ -16,7 +16,11 @@ static PLACE: OnceLock<(TempDir, Images)> = OnceLock::new();
 fuzz_target!(|data: &[u8]| {
     let (_, images) = PLACE.get_or_init(open);
     let Some(loaded) = load(images, data) else {
-        assert_eq!(images.count(), 0, "an archive that was refused left an image");
+        assert_eq!(
+            images.count(),
+            0,
+            "an archive that was refused left an image"
+        );
         collect(images);
         return;
     };

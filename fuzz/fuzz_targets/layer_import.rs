@@ -10,9 +10,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
-use wharf_store::{
-    Digest, Layer, LayerForm, Limits, Roots, Store, StoreError, StoreOptions,
-};
+use wharf_store::{Digest, Layer, LayerForm, Limits, Roots, Store, StoreError, StoreOptions};
 
 const LIMITS: Limits = Limits {
     bytes: 4 << 20,
@@ -46,7 +44,8 @@ fuzz_target!(|data: &[u8]| {
 
 fn open() -> Stores {
     let place = wharf_fuzz::scratch();
-    let store = |name: &str, layers| Store::open(&place.path().join(name), &StoreOptions { layers });
+    let store =
+        |name: &str, layers| Store::open(&place.path().join(name), &StoreOptions { layers });
     let canary = place.path().join("canary");
     std::fs::create_dir(&canary).expect("a canary");
     Stores {

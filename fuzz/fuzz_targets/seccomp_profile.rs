@@ -42,9 +42,9 @@ fn sound(filter: &Filter) {
     for (at, instruction) in program.iter().enumerate() {
         let left = program.len() - at - 1;
         match instruction.code {
-            LOAD => assert!(
-                instruction.operand.is_multiple_of(4) && instruction.operand < SECCOMP_DATA
-            ),
+            LOAD => {
+                assert!(instruction.operand.is_multiple_of(4) && instruction.operand < SECCOMP_DATA)
+            }
             JUMP => assert!((instruction.operand as usize) < left),
             EQUAL | GREATER | GREATER_OR_EQUAL => {
                 assert!(usize::from(instruction.jump_true) < left);
@@ -63,7 +63,10 @@ fn sound(filter: &Filter) {
         }
     }
     let sent = serde_json::to_string(filter).expect("a filter is JSON");
-    assert_eq!(serde_json::from_str::<Filter>(&sent).ok().as_ref(), Some(filter));
+    assert_eq!(
+        serde_json::from_str::<Filter>(&sent).ok().as_ref(),
+        Some(filter)
+    );
 }
 
 /// What the program says of a call; jumps only lead on, so it always ends.

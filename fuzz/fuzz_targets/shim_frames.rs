@@ -9,7 +9,11 @@ fuzz_target!(|data: &[u8]| {
     while let Ok(Some((kind, end))) = proto::parse(rest) {
         assert!(end >= HEADER && end <= rest.len());
         let payload = &rest[HEADER..end];
-        let bound = if kind == Kind::Json { JSON_MAX } else { DATA_MAX };
+        let bound = if kind == Kind::Json {
+            JSON_MAX
+        } else {
+            DATA_MAX
+        };
         assert!(payload.len() <= bound);
         assert_eq!(proto::header(kind, payload.len()), rest[..HEADER]);
         if kind == Kind::Json {

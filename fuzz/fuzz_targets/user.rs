@@ -24,8 +24,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     };
     for file in ["etc/passwd", "etc/group"] {
-        std::fs::write(place.path().join(file), fields.next().unwrap_or_default())
-            .expect("a file");
+        std::fs::write(place.path().join(file), fields.next().unwrap_or_default()).expect("a file");
     }
     let extra: Vec<String> = fields
         .filter_map(|field| String::from_utf8(field.to_vec()).ok())
