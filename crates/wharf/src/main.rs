@@ -30,7 +30,8 @@ fn main() -> ExitCode {
     match Role::of(&name, &words) {
         Role::Daemon(program, at) => daemon::main(&words[at..], program),
         Role::Fsck => fsck::main(&words[1..]),
-        Role::Runtime => wharf_runtime::cli::main(words.into_iter().skip(1)),
+        // Its first word stands where a program's name stands.
+        Role::Runtime => wharf_runtime::cli::main(words),
         Role::Client(program) => wharf_cli::main(words.into_iter(), program),
     }
 }
