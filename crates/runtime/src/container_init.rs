@@ -111,6 +111,8 @@ fn start(program: OsString, arguments: impl Iterator<Item = OsString>) -> io::Re
             NOT_EXECUTABLE.into()
         })
     })?;
+    // Here too: whoever is first, it is so before the terminal is given to that group.
+    let _ = setpgid(Some(child.pid), Some(child.pid));
     Ok(child.pid)
 }
 
