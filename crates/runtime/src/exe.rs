@@ -17,7 +17,7 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +55,13 @@ impl Exe {
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+
+    /// A path to execute it by, in this process and its children and as long as this value lives:
+    /// for `std::process::Command`, which takes no descriptor.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 
     /// Become it, with these arguments and this environment. Returns only to say why not.
@@ -130,6 +137,21 @@ fn in_memory() -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use rustix::io::Errno;
+
+    #[test]
+    fn it_can_be_executed_by_its_path() {
+        let exe = Exe::sealed().unwrap();
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "this test program, listing its tests"
+        )]
+        let out = std::process::Command::new(exe.path())
+            .arg("--list")
+            .output()
+            .unwrap();
+        let list = String::from_utf8(out.stdout).unwrap();
+        assert!(list.contains("it_can_be_executed_by_its_path"), "{list}");
+    }
 
     fn cannot_be_written(file: &OwnedFd) -> Errno {
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
