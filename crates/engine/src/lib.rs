@@ -45,6 +45,7 @@ mod stats;
 pub mod stream;
 mod top;
 mod tree_size;
+mod tree_tar;
 mod undo;
 mod volumes;
 
