@@ -82,7 +82,11 @@ impl Host {
                 throttle_paths: throttle_paths(),
                 sysctls: sysctls(),
                 shm_size: options.default_shm_size,
-                init: None,
+                init_program: options
+                    .init_program
+                    .clone()
+                    .or_else(|| fs::read_link("/proc/self/exe").ok()),
+                init_by_default: options.default_init,
             },
             layout,
             cgroups,

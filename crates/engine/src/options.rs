@@ -28,6 +28,9 @@ pub struct EngineOptions {
     pub default_log_options: BTreeMap<String, String>,
     /// `--init` unless the container says otherwise.
     pub default_init: bool,
+    /// The program that `--init` makes PID 1, started by the name `docker-init`; `None` is this
+    /// very program.
+    pub init_program: Option<PathBuf>,
     /// Parent of the containers' cgroups, `/wharf` by default.
     pub cgroup_parent: String,
     /// Name shown for the runtime of containers that name none.
@@ -70,6 +73,7 @@ impl EngineOptions {
             default_log_driver: "json-file".into(),
             default_log_options: BTreeMap::new(),
             default_init: false,
+            init_program: None,
             cgroup_parent: "/wharf".into(),
             default_runtime: "wharf".into(),
             default_cgroupns: None,

@@ -801,3 +801,22 @@ async fn ten_containers_start_side_by_side() {
     let report = bench.engine().prune(Filters::new()).await.unwrap();
     assert_eq!(report.deleted.len(), 10);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_init_reaps_what_the_program_leaves_behind() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let ran = bench
+        .run_with(
+            "(sleep 0.05 &) ; sleep 0.3; cat /proc/1/comm; ps | grep -c '[s]leep'; exit 8",
+            |spec| spec.host.init = Some(true),
+        )
+        .await;
+    assert_eq!(
+        (ran.stdout.as_str(), ran.code),
+        ("docker-init\n0\n", 8),
+        "{ran:?}"
+    );
+}

@@ -4,7 +4,8 @@ use wharf_store::layers::OverlayUpper;
 use wharf_sys::rooted::Root;
 
 use super::snapshot::Snapshot;
-use crate::{Engine, Error, Result};
+use crate::process::Process;
+use crate::{Engine, Result};
 
 impl Engine {
     /// The root of a container, as a handle. Of a running one it is what its processes see,
@@ -12,13 +13,7 @@ impl Engine {
     /// the handle. Blocks.
     pub(crate) fn rootfs(&self, snapshot: &Snapshot) -> Result<Root> {
         if snapshot.is_running() {
-            let path = format!("/proc/{}/root", snapshot.state.pid);
-            return Root::open(&path).map_err(|error| {
-                Error::Internal(format!(
-                    "open the root of container {}: {error}",
-                    snapshot.id()
-                ))
-            });
+            return Process::of(self, snapshot)?.root();
         }
         super::create::ensure_dirs(&snapshot.paths)?;
         let upper = OverlayUpper {

@@ -86,8 +86,10 @@ pub(crate) struct Defaults {
     pub(crate) sysctls: Vec<(String, String)>,
     /// `/dev/shm` in bytes when a container does not say.
     pub(crate) shm_size: u64,
-    /// `--init` unless the container says otherwise: the program that becomes PID 1.
-    pub(crate) init: Option<PathBuf>,
+    /// The program that becomes PID 1 with `--init`.
+    pub(crate) init_program: Option<PathBuf>,
+    /// `--init` unless the container says otherwise.
+    pub(crate) init_by_default: bool,
 }
 
 /// All that a specification is assembled from.
@@ -144,6 +146,15 @@ const READONLY_PATHS: [&str; 5] = [
     "/proc/sys",
     "/proc/sysrq-trigger",
 ];
+
+/// The program of `--init`, when this container has one: in a PID namespace of another's there is
+/// an init already.
+fn init_program<'a>(from: &Assembly<'a>) -> Option<&'a Path> {
+    let wanted = from.spec.host.init.unwrap_or(from.defaults.init_by_default);
+    (wanted && from.namespaces.pid == PidNs::Private)
+        .then_some(from.defaults.init_program.as_deref())
+        .flatten()
+}
 
 /// The capabilities a container has, as the names of the kernel's without `CAP_`.
 pub(crate) fn effective_capabilities(host: &HostSpec) -> HashSet<Capability> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use oci_spec::runtime::Mount as SpecMount;
 
 use super::process::INIT_PATH;
-use super::{Assembly, IpcNs, PidNs};
+use super::{Assembly, IpcNs, init_program};
 use crate::mounts::{Mount, MountSource};
 
 /// Destination, type, source, options.
@@ -103,7 +103,7 @@ pub(super) fn all(from: &Assembly<'_>) -> Vec<SpecMount> {
         mounts.push(mount(destination, kind, &source, options));
     }
     mounts.extend(etc_files(from, &taken));
-    if let Some(init) = init(from) {
+    if let Some(init) = init_program(from) {
         mounts.push(mount(
             INIT_PATH,
             "bind",
@@ -115,14 +115,6 @@ pub(super) fn all(from: &Assembly<'_>) -> Vec<SpecMount> {
     // Parents before children. The sort is stable, so the defaults' own order stays.
     mounts.sort_by_key(|mount| depth(mount.destination()));
     mounts
-}
-
-/// The program of `--init`, when this container has one.
-fn init<'a>(from: &'a Assembly<'_>) -> Option<&'a Path> {
-    let wanted = from.spec.host.init.unwrap_or(true);
-    (wanted && from.namespaces.pid == PidNs::Private)
-        .then_some(from.defaults.init.as_deref())
-        .flatten()
 }
 
 fn etc_files(from: &Assembly<'_>, taken: &dyn Fn(&str) -> bool) -> Vec<SpecMount> {

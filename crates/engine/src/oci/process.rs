@@ -6,7 +6,7 @@ use oci_spec::runtime::{
     Box as ConsoleSize, BoxBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User,
 };
 
-use super::{Assembly, PidNs, capabilities};
+use super::{Assembly, capabilities, init_program};
 use crate::model::{ContainerSpec, ExecSpec, Ulimit};
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -44,10 +44,7 @@ pub(super) fn process(from: &Assembly<'_>) -> Process {
     let spec = from.spec;
     let host = &spec.host;
     let mut args = from.command.words();
-    if from.namespaces.pid == PidNs::Private
-        && host.init.unwrap_or(from.defaults.init.is_some())
-        && from.defaults.init.is_some()
-    {
+    if init_program(from).is_some() {
         args.splice(0..0, [INIT_PATH.to_owned(), "--".to_owned()]);
     }
     let set = capabilities::effective(&host.cap_add, &host.cap_drop, host.privileged);

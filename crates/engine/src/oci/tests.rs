@@ -269,3 +269,37 @@ fn cpus_become_a_quota_and_unlimited_pids_minus_one() {
     assert_eq!(oci.pids().unwrap().limit(), -1);
     assert_eq!(oci.memory().unwrap().limit(), Some(32 << 20));
 }
+
+#[test]
+fn an_init_is_bound_in_and_started_before_the_program_unless_there_is_one_already() {
+    let mut container = container();
+    container.host.init = Some(true);
+    let defaults = Defaults {
+        init_program: Some("/usr/bin/wharf".into()),
+        ..Defaults::default()
+    };
+    let build = |namespaces: &Namespaces| {
+        assemble(&Assembly {
+            spec: &container,
+            command: &Command::of(&container),
+            user: &ProcessUser::default(),
+            hostname: "abc",
+            mounts: &[],
+            files: None,
+            namespaces,
+            cgroup: Path::new("/wharf/abc"),
+            host_devices: &[],
+            defaults: &defaults,
+        })
+    };
+    let spec = build(&namespaces());
+    let args = spec.process().clone().unwrap().args().clone().unwrap();
+    assert_eq!(args, ["/sbin/docker-init", "--", "sh"]);
+    assert_eq!(options(&spec, "/sbin/docker-init"), ["bind", "ro"]);
+    let shared = build(&Namespaces {
+        pid: PidNs::Host,
+        ..namespaces()
+    });
+    let args = shared.process().clone().unwrap().args().clone().unwrap();
+    assert_eq!(args, ["sh"]);
+}

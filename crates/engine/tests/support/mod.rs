@@ -93,6 +93,7 @@ impl Bench {
         loop {
             let mut options = EngineOptions::new(self.data(), self.exec(), vec![shim()]);
             options.cgroup_parent.clone_from(&self.cgroup);
+            options.init_program = Some(shim().into());
             match Engine::open(options).await {
                 Ok(engine) => {
                     self.engine = Some(engine);
@@ -119,7 +120,11 @@ impl Bench {
         kill(self.shim_of(container).await);
     }
 
-    pub(crate) async fn create(&self, name: &str, change: impl FnOnce(&mut ContainerSpec)) -> String {
+    pub(crate) async fn create(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut ContainerSpec),
+    ) -> String {
         self.try_create(name, change).await.unwrap()
     }
 
@@ -146,7 +151,11 @@ impl Bench {
         self.run_with(script, |_| {}).await
     }
 
-    pub(crate) async fn run_with(&self, script: &str, change: impl FnOnce(&mut ContainerSpec)) -> Ran {
+    pub(crate) async fn run_with(
+        &self,
+        script: &str,
+        change: impl FnOnce(&mut ContainerSpec),
+    ) -> Ran {
         let id = self
             .create("", |spec| {
                 spec.cmd = Some(words(&["sh", "-c", script]));
