@@ -100,9 +100,14 @@ fn tree_of(hierarchy: &Hierarchy, mount: &MountPlan, private: bool) -> Result<Ow
 
 fn fresh(hierarchy: &Hierarchy, attributes: MountAttrFlags) -> Result<OwnedFd, MountError> {
     let context = match hierarchy.kind() {
-        HierarchyKind::Unified => FileSystem::open("cgroup2")?,
+        HierarchyKind::Unified => {
+            let context = FileSystem::open("cgroup2")?;
+            context.string("source", "cgroup2")?;
+            context
+        }
         HierarchyKind::V1(words) => {
             let context = FileSystem::open("cgroup")?;
+            context.string("source", "cgroup")?;
             for word in words {
                 match word.strip_prefix("name=") {
                     Some(name) => {

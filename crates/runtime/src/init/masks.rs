@@ -50,6 +50,7 @@ pub(super) fn mask_all(root: &Root, paths: &[PathBuf], null: &OwnedFd) -> Result
 
 fn empty_directory() -> Result<OwnedFd, MountError> {
     let context = FileSystem::open("tmpfs")?;
+    context.string("source", "tmpfs")?;
     context.string("mode", "0555")?;
     context.string("nr_inodes", "1")?;
     context.create()?;
