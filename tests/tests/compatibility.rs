@@ -64,7 +64,7 @@ fn is_test(source: &str, name: &str) -> bool {
     let attributes = before.lines().rev().take(4);
     attributes
         .into_iter()
-        .any(|line| line.trim_end().ends_with("test]"))
+        .any(|line| line.trim_start().starts_with("#[") && line.contains("test"))
 }
 
 /// The rows of all tables that have a column of statuses: what, status, tests.
