@@ -581,6 +581,12 @@ fn an_init_reaps_orphans_hands_signals_on_and_leaves_with_its_programs_status() 
     });
     bundle.say(&["kill", &bundle.id, "TERM"]).ok();
     until("its end", || bundle.status() == "stopped");
+    // A filter that hides clone3 and forbids unshare, as the default one does.
+    let mut filtered = with_init("exit 9");
+    filtered.spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+        {"names": ["unshare"], "action": "SCMP_ACT_ERRNO"}]});
+    assert_eq!(filtered.run().status, 9);
     let mut missing = with_init("");
     missing.spec["process"]["args"] = json!(["/sbin/docker-init", "--", "no-such-program"]);
     assert_eq!(missing.run().status, 127);

@@ -150,7 +150,12 @@ impl InChild {
 pub fn single_threaded() -> bool {
     // The kernel takes this flag only as a question: there is nothing to unshare.
     // SAFETY: CLONE_THREAD changes nothing; the call succeeds or says EINVAL.
-    unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return true;
+    }
+    // A filter around us (we are a container's init, say) forbids the call as such.
+    let forbidden = io::Error::last_os_error().kind() == io::ErrorKind::PermissionDenied;
+    forbidden && std::fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
 }
 
 /// Start a child that runs `code`. A single-threaded caller is required (`EDEADLK` otherwise).
@@ -184,7 +189,10 @@ pub fn spawn(
     let mut pid = clone3(&args);
     if pid < 0 && born_in_cgroup {
         let error = io::Error::last_os_error();
-        if matches!(error.raw_os_error(), Some(libc::E2BIG | libc::EINVAL)) {
+        if matches!(
+            error.raw_os_error(),
+            Some(libc::E2BIG | libc::EINVAL | libc::ENOSYS)
+        ) {
             args.flags &= !CLONE_INTO_CGROUP;
             args.cgroup = 0;
             born_in_cgroup = false;
@@ -212,15 +220,33 @@ pub fn spawn(
     Ok(Child { pid, pidfd })
 }
 
+/// `clone3`, or `clone` where a filter hides it or the kernel is older than 5.3, as far as that can
+/// do the same.
 fn clone3(args: &libc::clone_args) -> libc::c_long {
     // SAFETY: the arguments outlive the call; without CLONE_VM the child gets a copy of this
     // memory and its own stack pointer into it; `spawn`, the only caller, made sure that this
     // process has one thread, so that no lock is held by a thread that the copy lacks.
-    unsafe {
+    let pid = unsafe {
         libc::syscall(
             libc::SYS_clone3,
             std::ptr::from_ref(args),
             size_of::<libc::clone_args>(),
+        )
+    };
+    let hidden = pid < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ENOSYS);
+    if !hidden || args.cgroup != 0 {
+        return pid;
+    }
+    // SAFETY: as above; without a stack the child goes on with a copy of ours, and the pidfd is
+    // put where the third argument points, which is valid in both copies.
+    unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            args.flags | args.exit_signal,
+            0_u64,
+            args.pidfd,
+            0_u64,
+            0_u64,
         )
     }
 }
