@@ -38,6 +38,7 @@ mod names;
 mod networks;
 mod oci;
 mod options;
+mod placeholders;
 mod process;
 mod pseudo;
 mod shim;

@@ -120,7 +120,7 @@ fn base(given: &str) -> String {
 /// Where a path leads when every link in it is followed, as text, inside the root. What is not
 /// there is taken as it stands. To be shown, or to be made: what is done with the answer is done by
 /// handles again.
-pub(super) fn evaluate(root: &Root, path: &Path) -> Result<PathBuf, RootedError> {
+pub(crate) fn evaluate(root: &Root, path: &Path) -> Result<PathBuf, RootedError> {
     let mut todo: Vec<OsString> = parts(path).collect();
     let mut done = PathBuf::from("/");
     let mut links = 0;

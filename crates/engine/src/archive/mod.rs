@@ -33,12 +33,15 @@ use crate::{Engine, Error, Result, tree_tar};
 
 use locate::Located;
 
+pub(crate) use locate::evaluate;
+pub(crate) use view::{Scope, with_tree};
+
 impl Engine {
     /// What is at a path.
     pub async fn archive_stat(&self, container: &str, path: &str) -> Result<PathStat> {
         let snapshot = self.0.containers.resolve(container)?;
         let (container, path) = (container.to_owned(), path.to_owned());
-        view::with_tree(self, snapshot, move |tree| {
+        view::with_tree(self, snapshot, Scope::Seen, move |tree| {
             Located::find(tree, &path)
                 .and_then(|found| found.stat(tree))
                 .map_err(|failure| failure.about(&path, &container))
@@ -71,7 +74,10 @@ impl Engine {
         };
         let engine = self.clone();
         // The archive goes on being written when this returns.
-        let packing = tokio::spawn(async move { view::with_tree(&engine, snapshot, pack).await });
+        let packing =
+            tokio::spawn(
+                async move { view::with_tree(&engine, snapshot, Scope::Seen, pack).await },
+            );
         match finding.await {
             Ok(stat) => {
                 let stat = stat?;
@@ -97,7 +103,7 @@ impl Engine {
         let told = snapshot.record.event("extract-to-dir", []);
         let record = Arc::clone(&snapshot.record);
         let (container, path) = (container.to_owned(), path.to_owned());
-        view::with_tree(self, snapshot, move |tree| {
+        view::with_tree(self, snapshot, Scope::Seen, move |tree| {
             locate::extraction_point(tree, &path)
                 .and_then(|target| {
                     locate::check_writable(&record, &target)?;

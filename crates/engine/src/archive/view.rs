@@ -1,4 +1,4 @@
-//! A container's tree for `cp`, on a thread of its own.
+//! A container's tree for `cp` and `export`, on a thread of its own.
 //!
 //! Of a container that runs it is what its first process sees, held by that process's handle. Of
 //! another it is put together: its layers and changes as an overlay, and over it what a start
@@ -27,18 +27,28 @@ const MAX_COPIES: usize = 64;
 
 static COPIES: Semaphore = Semaphore::const_new(MAX_COPIES);
 
+/// How much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// What its processes see: volumes, binds and all.
+    Seen,
+    /// Its own files alone, and nothing that is mounted over them.
+    Bare,
+}
+
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     /// Its top.
-    pub(super) root: Root,
+    pub(crate) root: Root,
     scratch: Option<Scratch>,
 }
 
 /// Does something with a container's tree, which may block for as long as it likes.
-pub(super) async fn with_tree<T: Send + 'static>(
+pub(crate) async fn with_tree<T: Send + 'static>(
     engine: &Engine,
     snapshot: Arc<Snapshot>,
+    scope: Scope,
     work: impl FnOnce(&Tree) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let closed = |_| Error::Unavailable("the engine is shutting down".to_owned());
@@ -46,7 +56,7 @@ pub(super) async fn with_tree<T: Send + 'static>(
     let (sender, result) = oneshot::channel();
     let engine = engine.clone();
     let work = move || {
-        let worked = Tree::open(&engine, &snapshot).and_then(|tree| work(&tree));
+        let worked = Tree::open(&engine, &snapshot, scope).and_then(|tree| work(&tree));
         drop(turn);
         let _ = sender.send(worked);
     };
@@ -60,13 +70,16 @@ pub(super) async fn with_tree<T: Send + 'static>(
 }
 
 impl Tree {
-    fn open(engine: &Engine, snapshot: &Snapshot) -> Result<Tree> {
+    fn open(engine: &Engine, snapshot: &Snapshot, scope: Scope) -> Result<Tree> {
         // It may have ended a moment ago.
         if snapshot.is_running()
             && let Ok(process) = Process::of(engine, snapshot)
         {
             return Ok(Tree {
-                root: process.root()?,
+                root: match scope {
+                    Scope::Seen => process.root()?,
+                    Scope::Bare => process.bare_root()?,
+                },
                 scratch: None,
             });
         }
@@ -77,8 +90,11 @@ impl Tree {
         };
         let layers = engine.0.store.layers();
         let overlay = layers.overlay(&snapshot.record.layers, Some(&upper))?;
-        let root = mounts::over(overlay, &snapshot.record.mounts, &snapshot.paths)
-            .map_err(|failure| Error::Internal(failure.to_string()))?;
+        let root = match scope {
+            Scope::Seen => mounts::over(overlay, &snapshot.record.mounts, &snapshot.paths)
+                .map_err(|failure| Error::Internal(failure.to_string()))?,
+            Scope::Bare => Root::from_fd(overlay),
+        };
         Ok(Tree {
             root,
             scratch: Some(scratch),
