@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, UPGRADE};
 use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
@@ -35,7 +35,44 @@ pub(crate) struct Call {
     /// Set once the version was negotiated.
     pub(crate) version: ApiVersion,
     pub(crate) upgrade: Upgrade,
-    body: Incoming,
+    body: RequestBody,
+}
+
+/// The body of a request. What nobody has read when this is dropped is read and thrown away, within
+/// bounds: a client that is still writing when the connection is closed on it sees a broken pipe
+/// in place of its answer.
+struct RequestBody(Option<Incoming>);
+
+/// How much is thrown away, and for how long.
+const DRAIN: (usize, std::time::Duration) = (16 << 20, std::time::Duration::from_secs(2));
+
+impl RequestBody {
+    async fn frame(&mut self) -> Option<hyper::Result<Frame<Bytes>>> {
+        match &mut self.0 {
+            Some(body) => body.frame().await,
+            None => None,
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(mut body) = self.0.take().filter(|body| !body.is_end_stream()) else {
+            return;
+        };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(tokio::time::timeout(DRAIN.1, async move {
+            let mut seen = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                seen += frame.data_ref().map_or(0, Bytes::len);
+                if seen > DRAIN.0 {
+                    return;
+                }
+            }
+        }));
+    }
 }
 
 impl Call {
@@ -53,7 +90,7 @@ impl Call {
             headers: head.headers,
             version: ApiVersion::NEWEST,
             upgrade: Upgrade { on, hangup },
-            body,
+            body: RequestBody(Some(body)),
         }
     }
 
@@ -63,12 +100,15 @@ impl Call {
 
     /// Whether the body is known to be empty.
     pub(crate) fn has_no_body(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.0.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     /// How long the body is, if that was said.
     pub(crate) fn body_length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        match &self.body.0 {
+            Some(body) => body.size_hint().exact(),
+            None => Some(0),
+        }
     }
 
     /// The body as JSON, which has to be there.
@@ -90,7 +130,10 @@ impl Call {
     }
 
     async fn bytes(&mut self) -> Result<Vec<u8>, ApiError> {
-        reply::read_whole(&mut self.body, JSON_LIMIT).await
+        match &mut self.body.0 {
+            Some(body) => reply::read_whole(body, JSON_LIMIT).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     fn check_json(&self) -> Result<(), ApiError> {
@@ -120,8 +163,9 @@ impl Call {
         let (sink, source) = wharf_engine::stream::channel();
         let mut body = self.body;
         tokio::spawn(async move {
+            // What the engine does not want is thrown away when this ends.
             while let Some(frame) = body.frame().await {
-                let sent = match frame.map(hyper::body::Frame::into_data) {
+                let sent = match frame.map(Frame::into_data) {
                     Ok(Ok(data)) => send_in_chunks(&sink, data).await,
                     // Trailers say nothing here.
                     Ok(Err(_)) => Ok(()),

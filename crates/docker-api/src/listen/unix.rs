@@ -2,12 +2,16 @@
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Gid, chown};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 
 use super::ListenError;
+
+/// Clients that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// Who besides root may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +24,8 @@ pub enum Group {
 
 /// Opens a socket at a path: mode 0660, owned by root and the group.
 ///
-/// It appears at its name with its mode and owner all at once, by a rename; a socket that was left
-/// there by a daemon that died is replaced, one that a daemon answers on is not.
+/// Nobody can connect before it has its mode and owner: it listens only then. A socket that was
+/// left there by a daemon that died is replaced, one that a daemon answers on is not.
 pub(super) fn bind(path: &Path, group: &Group) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Io {
         at: format!("unix://{}", path.display()),
@@ -32,24 +36,18 @@ pub(super) fn bind(path: &Path, group: &Group) -> Result<UnixListener, ListenErr
         std::fs::create_dir_all(parent).map_err(failed)?;
     }
     check_place(path)?;
-    let new = beside(path);
-    let _ = std::fs::remove_file(&new);
-    let listener = UnixListener::bind(&new).map_err(failed)?;
-    let placed = chown(&new, None, Some(gid))
-        .map_err(io::Error::from)
-        .and_then(|()| std::fs::set_permissions(&new, PermissionsExt::from_mode(0o660)))
-        .and_then(|()| std::fs::rename(&new, path));
-    if let Err(source) = placed {
-        let _ = std::fs::remove_file(&new);
-        return Err(failed(source));
-    }
-    Ok(listener)
+    let _ = std::fs::remove_file(path);
+    listen(path, gid).map_err(failed)
 }
 
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
+fn listen(path: &Path, gid: Gid) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    chown(path, None, Some(gid))?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o660))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    UnixListener::from_std(socket.into())
 }
 
 fn check_place(path: &Path) -> Result<(), ListenError> {

@@ -26,7 +26,12 @@ pub(crate) fn mode(text: &str) -> Result<NetworkMode, ApiError> {
                     "invalid network mode: the path of a network namespace must be absolute: {path:?}"
                 )));
             }
-            _ => return Err(ApiError::not_found(format!("network {text} not found"))),
+            // Not 404: clients take that for a missing image, and pull.
+            _ => {
+                return Err(ApiError::missing(format_args!(
+                    "HostConfig.NetworkMode {text:?}: a network of one's own making"
+                )));
+            }
         },
     })
 }
@@ -66,7 +71,9 @@ pub(crate) fn check(
                     "NetworkingConfig.EndpointsConfig: a second network ({name})"
                 )));
             }
-            return Err(ApiError::not_found(format!("network {name} not found")));
+            return Err(ApiError::missing(format_args!(
+                "NetworkingConfig.EndpointsConfig.{name}: a network of one's own making"
+            )));
         }
         if let Some(endpoint) = endpoint {
             check_endpoint(name, endpoint, version)?;
@@ -130,12 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_is_not_there_is_404_and_a_bad_mode_400() {
+    fn a_network_that_is_not_there_is_501_and_a_bad_mode_400() {
         let refused = |text| {
             let error = mode(text).unwrap_err();
             (error.status.as_u16(), error.message)
         };
-        assert_eq!(refused("blue"), (404, "network blue not found".into()));
+        assert_eq!(refused("blue").0, 501);
+        assert!(refused("blue").1.contains("\"blue\""));
         assert_eq!(refused("container:").0, 400);
         assert_eq!(refused("ns:relative").0, 400);
     }
@@ -181,10 +189,7 @@ mod tests {
             message,
             "NetworkingConfig.EndpointsConfig.bridge.IPAMConfig.IPv4Address is not supported yet"
         );
-        assert_eq!(
-            checked(r#"{"blue":{}}"#, "").unwrap_err().message,
-            "network blue not found"
-        );
+        assert_eq!(checked(r#"{"blue":{}}"#, "").unwrap_err().status, 501);
         assert_eq!(
             checked(r#"{"bridge":{},"none":{}}"#, "")
                 .unwrap_err()

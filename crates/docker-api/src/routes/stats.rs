@@ -11,8 +11,9 @@ pub(super) async fn stats(call: Call, id: &str) -> Outcome {
     if !call.query.flag_unless_absent("stream") {
         let one_shot = call.query.flag("one-shot") && call.version.at_least(41);
         let sample = call.engine().stats(id, one_shot).await?;
-        return reply::ok(&Stats::from(sample));
+        return reply::ok(&Stats::of(sample, call.version));
     }
+    let version = call.version;
     let mut samples = call.engine().stats_stream(id).await?;
     let body = reply::written(async move |writer: Writer| {
         loop {
@@ -21,7 +22,7 @@ pub(super) async fn stats(call: Call, id: &str) -> Outcome {
                 () = writer.gone() => return,
             };
             let Some(sample) = sample else { return };
-            if writer.line(&Stats::from(sample)).await.is_err() {
+            if writer.line(&Stats::of(sample, version)).await.is_err() {
                 return;
             }
         }

@@ -8,6 +8,7 @@ use wharf_engine::model::{
 };
 
 use crate::time;
+use crate::version::ApiVersion;
 
 /// A sample. What is not known is left out or null, by the kind of cgroup.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,9 @@ pub(crate) struct Stats {
     memory_stats: Memory,
     name: String,
     id: String,
+    /// Since 1.52.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    os_type: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     networks: BTreeMap<String, Network>,
 }
@@ -118,8 +122,8 @@ fn some<N: Default + PartialEq>(value: N) -> Option<N> {
     (value != N::default()).then_some(value)
 }
 
-impl From<StatsSample> for Stats {
-    fn from(from: StatsSample) -> Self {
+impl Stats {
+    pub(crate) fn of(from: StatsSample, version_of_api: ApiVersion) -> Self {
         let now = from.now;
         let version = now.cgroup_version;
         Self {
@@ -146,6 +150,7 @@ impl From<StatsSample> for Stats {
             memory_stats: now.memory.into(),
             name: format!("/{}", from.name),
             id: from.id,
+            os_type: version_of_api.at_least(52).then_some("linux"),
             networks: now
                 .networks
                 .into_iter()
@@ -243,7 +248,7 @@ mod tests {
             ..StatsSample::default()
         };
         assert_eq!(
-            serde_json::to_string(&Stats::from(sample)).unwrap(),
+            serde_json::to_string(&Stats::of(sample, ApiVersion::v1(51))).unwrap(),
             concat!(
                 r#"{"read":"0001-01-01T00:00:00Z","preread":"0001-01-01T00:00:00Z","pids_stats":{},"#,
                 r#""blkio_stats":{"io_service_bytes_recursive":null,"io_serviced_recursive":null,"io_queue_recursive":null,"io_service_time_recursive":null,"io_wait_time_recursive":null,"io_merged_recursive":null,"io_time_recursive":null,"sectors_recursive":null},"#,
@@ -260,7 +265,7 @@ mod tests {
         let of = |version| {
             let mut sample = StatsSample::default();
             sample.now.cgroup_version = version;
-            serde_json::to_value(Stats::from(sample)).unwrap()
+            serde_json::to_value(Stats::of(sample, ApiVersion::v1(51))).unwrap()
         };
         assert_eq!(
             of(1)["blkio_stats"]["sectors_recursive"],
