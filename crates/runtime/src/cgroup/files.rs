@@ -67,7 +67,8 @@ pub(super) fn write_if_there(
     }
 }
 
-fn put(path: &Path, value: &str) -> io::Result<()> {
+/// The same, with the bare error.
+pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
     fs::OpenOptions::new()
         .write(true)
         .open(path)?

@@ -179,7 +179,7 @@ impl Cgroup {
                 HierarchyKind::Unified => "cgroup.procs",
                 HierarchyKind::V1(_) => "tasks",
             };
-            let entered = fs::write(self.directory(hierarchy).join(file), "0");
+            let entered = files::put(&self.directory(hierarchy).join(file), "0");
             match entered {
                 Err(_) if !hierarchy.has_controllers() => {}
                 entered => entered?,

@@ -1,15 +1,15 @@
 //! The cgroup hierarchies, as a container sees them.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use wharf_sys::clone::Namespaces as Kinds;
 use wharf_sys::mount::{Attributes, Depth, FileSystem, MountError, attach, set_attributes};
 use wharf_sys::rooted::Root;
 
-use super::mountpoint::{self, Missing};
+use super::mountpoint::Missing;
 use super::mounts::{failed, put};
 use crate::cgroup::{Hierarchy, HierarchyKind, Layout};
 use crate::launch::error::{Failure, Step};
@@ -51,9 +51,10 @@ pub(super) fn mount(
             Err(_) if !hierarchy.has_controllers() => continue,
             tree => tree.map_err(fail())?,
         };
-        let target = mountpoint::open(root, &place, Missing::Directory).map_err(failed(mount))?;
+        // Nobody else has ever had a hand in this tmpfs: a name in it is enough.
+        let target = directory_in(&top, name).map_err(failed(mount))?;
         attach(tree.as_fd(), target.as_fd()).map_err(fail())?;
-        link_controllers(root, hierarchy, &place)?;
+        link_controllers(&top, hierarchy, name)?;
     }
     let attributes = Attributes {
         set: mount.options.this.set,
@@ -78,6 +79,12 @@ fn top(mount: &MountPlan) -> Result<OwnedFd, Failure> {
         Step::Mount,
         mount.destination.display().to_string(),
     ))
+}
+
+fn directory_in(top: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    mkdirat(top, name, Mode::from_raw_mode(0o755))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(top, name, flags, Mode::empty())
 }
 
 fn tree_of(hierarchy: &Hierarchy, mount: &MountPlan, private: bool) -> Result<OwnedFd, MountError> {
@@ -125,16 +132,13 @@ fn fresh(hierarchy: &Hierarchy, attributes: MountAttrFlags) -> Result<OwnedFd, M
 }
 
 /// `cpu,cpuacct` is also found as `cpu` and as `cpuacct`.
-fn link_controllers(root: &Root, hierarchy: &Hierarchy, place: &Path) -> Result<(), Failure> {
+fn link_controllers(top: &OwnedFd, hierarchy: &Hierarchy, name: &OsStr) -> Result<(), Failure> {
     let HierarchyKind::V1(controllers) = hierarchy.kind() else {
-        return Ok(());
-    };
-    let (Some(name), Some(parent)) = (place.file_name(), place.parent()) else {
         return Ok(());
     };
     for controller in controllers {
         if controllers.len() > 1 && name != controller.as_str() {
-            root.symlink(name, parent.join(controller))
+            symlinkat(name, top, controller.as_str())
                 .map_err(Failure::at(Step::MountPoint, controller))?;
         }
     }

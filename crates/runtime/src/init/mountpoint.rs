@@ -29,6 +29,12 @@ pub(super) fn open(root: &Root, path: &Path, missing: Missing) -> io::Result<Han
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
+    // The usual case: only the last component is missing.
+    if make(root, path, missing).is_ok()
+        && let Ok(made) = root.resolve(path)
+    {
+        return Ok(made);
+    }
     let mut todo: VecDeque<OsString> = parts(path);
     let mut done = PathBuf::from("/");
     let mut links = 0;

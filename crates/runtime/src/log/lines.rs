@@ -77,7 +77,10 @@ mod tests {
         let mut text = vec![b'x'; PART_MAX * 2 + 5];
         text.push(b'\n');
         let pieces = cut(&[&text]);
-        let shape: Vec<_> = pieces.iter().map(|(text, newline)| (text.len(), *newline)).collect();
+        let shape: Vec<_> = pieces
+            .iter()
+            .map(|(text, newline)| (text.len(), *newline))
+            .collect();
         assert_eq!(shape, [(PART_MAX, false), (PART_MAX, false), (5, true)]);
     }
 

@@ -22,6 +22,8 @@ mod writer;
 
 pub use lines::Lines;
 pub use reader::Reader;
+pub(crate) use time::write as write_time;
+
 pub use record::{Record, Stream};
 pub use writer::Writer;
 

@@ -75,7 +75,10 @@ impl Reader {
     }
 
     /// The next record; none at the end of what is written so far.
-    #[allow(clippy::should_implement_trait, reason = "none is not the end for ever")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "none is not the end for ever"
+    )]
     pub fn next(&mut self) -> io::Result<Option<Record>> {
         loop {
             if let Some(end) = self.buffer[self.at..].iter().position(|b| *b == b'\n') {
@@ -319,10 +322,18 @@ mod tests {
         let path = dir.path().join("x-json.log");
         let mut reader = Reader::open(&path).unwrap();
         reader.watch().unwrap();
-        Writer::open(&path, 100, 2).unwrap().output(Stream::Stdout, 0, b"x\n");
+        Writer::open(&path, 100, 2)
+            .unwrap()
+            .output(Stream::Stdout, 0, b"x\n");
         let fd = reader.watch().unwrap();
-        let mut fds = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-        let second = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+        let mut fds = [rustix::event::PollFd::new(
+            &fd,
+            rustix::event::PollFlags::IN,
+        )];
+        let second = rustix::event::Timespec {
+            tv_sec: 5,
+            tv_nsec: 0,
+        };
         assert_eq!(rustix::event::poll(&mut fds, Some(&second)).unwrap(), 1);
         reader.drain().unwrap();
         assert_eq!(rest(&mut reader), ["x\n"]);

@@ -93,7 +93,8 @@ fn escape_str(out: &mut Vec<u8>, text: &str) {
         let separator = byte == 0xe2
             && bytes.get(at + 1) == Some(&0x80)
             && matches!(bytes.get(at + 2), Some(0xa8 | 0xa9));
-        let plain = byte >= 0x20 && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&') && !separator;
+        let plain =
+            byte >= 0x20 && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&') && !separator;
         if plain {
             at += 1;
             continue;
@@ -130,7 +131,13 @@ mod tests {
 
     fn line(text: &[u8], newline: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        write(&mut out, Stream::Stderr, 1_700_000_000_000_000_000, text, newline);
+        write(
+            &mut out,
+            Stream::Stderr,
+            1_700_000_000_000_000_000,
+            text,
+            newline,
+        );
         out
     }
 
@@ -141,8 +148,16 @@ mod tests {
             "{\"log\":\"a \\u003cb\\u003e \\u0026 \\\"c\\\" \\\\ \\t\\r\\u001b[0m\\n\",\
              \"stream\":\"stderr\",\"time\":\"2023-11-14T22:13:20Z\"}\n"
         );
-        assert!(String::from_utf8(line(b"\xff\xfe", false)).unwrap().contains("\"\\ufffd\\ufffd\""));
-        assert!(String::from_utf8(line("\u{2028}é".as_bytes(), false)).unwrap().contains("\\u2028é"));
+        assert!(
+            String::from_utf8(line(b"\xff\xfe", false))
+                .unwrap()
+                .contains("\"\\ufffd\\ufffd\"")
+        );
+        assert!(
+            String::from_utf8(line("\u{2028}é".as_bytes(), false))
+                .unwrap()
+                .contains("\\u2028é")
+        );
     }
 
     proptest! {

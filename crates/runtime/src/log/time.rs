@@ -5,7 +5,7 @@
 const NS: i64 = 1_000_000_000;
 
 /// Appends the time, nanoseconds since 1970.
-pub(super) fn write(out: &mut Vec<u8>, time_ns: i64) {
+pub(crate) fn write(out: &mut Vec<u8>, time_ns: i64) {
     let (seconds, nanos) = (time_ns.div_euclid(NS), time_ns.rem_euclid(NS));
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
@@ -47,7 +47,9 @@ pub(super) fn parse(text: &str) -> Option<i64> {
     }
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
         let part = &whole[range];
-        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+        part.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| part.parse().ok())?
     };
     let seconds = days(number(0..4)?, number(5..7)?, number(8..10)?)? * 86_400
         + number(11..13)? * 3600
@@ -117,12 +119,23 @@ mod tests {
     fn times_are_written_as_go_writes_them() {
         assert_eq!(text(0), "1970-01-01T00:00:00Z");
         assert_eq!(text(1_700_000_000_123_000_000), "2023-11-14T22:13:20.123Z");
-        assert_eq!(text(1_709_164_800_000_000_001), "2024-02-29T00:00:00.000000001Z");
+        assert_eq!(
+            text(1_709_164_800_000_000_001),
+            "2024-02-29T00:00:00.000000001Z"
+        );
     }
 
     #[test]
     fn what_is_no_time_is_none() {
-        for bad in ["", "Z", "2023-11-14", "2023-13-01T00:00:00Z", "2023-11-14T22:13:20+01:00", "2023-11-14T22:13:20.1234567890Z", "2023-11-14T2x:13:20Z"] {
+        for bad in [
+            "",
+            "Z",
+            "2023-11-14",
+            "2023-13-01T00:00:00Z",
+            "2023-11-14T22:13:20+01:00",
+            "2023-11-14T22:13:20.1234567890Z",
+            "2023-11-14T2x:13:20Z",
+        ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
     }

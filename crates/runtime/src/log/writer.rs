@@ -219,7 +219,10 @@ mod tests {
                 .unwrap()
                 .map(|entry| entry.unwrap().metadata().unwrap().len())
                 .collect();
-            assert!(sizes.len() <= 3 && sizes.iter().all(|size| *size <= 1000), "{sizes:?}");
+            assert!(
+                sizes.len() <= 3 && sizes.iter().all(|size| *size <= 1000),
+                "{sizes:?}"
+            );
         }
         let texts = texts(&path);
         assert_eq!(texts.last().map(String::as_str), Some("line 199\n"));
@@ -244,10 +247,18 @@ mod tests {
         let path = dir.path().join("x-json.log");
         let mut writer = Writer::open(&path, 1 << 20, 3).unwrap();
         writer.output(Stream::Stdout, 1, b"before\n");
-        let kept = std::mem::replace(&mut writer.file, File::options().write(true).open("/dev/full").unwrap());
+        let kept = std::mem::replace(
+            &mut writer.file,
+            File::options().write(true).open("/dev/full").unwrap(),
+        );
         writer.output(Stream::Stdout, 2, b"lost 1\nlost 2\n");
         writer.output(Stream::Stdout, 3, b"lost 3\n");
-        assert!(writer.trouble().unwrap().starts_with("3 log records were lost: No space left"));
+        assert!(
+            writer
+                .trouble()
+                .unwrap()
+                .starts_with("3 log records were lost: No space left")
+        );
         writer.file = kept;
         writer.output(Stream::Stdout, 4, b"after\n");
         assert_eq!(writer.trouble(), None);
