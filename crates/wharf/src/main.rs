@@ -4,7 +4,7 @@
 //!  wharf-shim            holds one container
 //!  dockerd, wharf daemon the daemon
 //!  wharf runtime ...     an OCI runtime
-//!  wharf fsck            checks the store
+//!  wharf fsck, wharf gc  check the store, free what nothing names
 //!  docker, wharf ...     the command line
 //! ```
 //! No logic: each role is a library's, or the wiring of the daemon in [`daemon`].
@@ -12,6 +12,7 @@
 mod config;
 mod daemon;
 mod fsck;
+mod gc;
 mod role;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     match Role::of(&name, &words) {
         Role::Daemon(program, at) => daemon::main(&words[at..], program),
         Role::Fsck => fsck::main(&words[1..]),
+        Role::Gc => gc::main(&words[1..]),
         // Its first word stands where a program's name stands.
         Role::Runtime => wharf_runtime::cli::main(words),
         Role::Client(program) => wharf_cli::main(words.into_iter(), program),

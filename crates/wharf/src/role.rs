@@ -15,6 +15,8 @@ pub(crate) enum Role {
     Runtime,
     /// The check of the store.
     Fsck,
+    /// Its collection.
+    Gc,
     /// The command line.
     Client(wharf_cli::Program),
 }
@@ -32,6 +34,7 @@ impl Role {
             Some(b"daemon") => Self::Daemon(Program::Wharf, 1),
             Some(b"runtime") => Self::Runtime,
             Some(b"fsck") => Self::Fsck,
+            Some(b"gc") => Self::Gc,
             _ => Self::Client(wharf_cli::Program::Wharf),
         }
     }
@@ -67,6 +70,7 @@ mod tests {
         );
         assert_eq!(role("./wharf runtime list"), Role::Runtime);
         assert_eq!(role("wharf fsck"), Role::Fsck);
+        assert_eq!(role("wharf gc"), Role::Gc);
         assert_eq!(role("wharf ps"), Role::Client(wharf_cli::Program::Wharf));
         assert_eq!(role("wharf"), Role::Client(wharf_cli::Program::Wharf));
     }

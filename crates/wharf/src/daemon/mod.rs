@@ -172,7 +172,12 @@ async fn serve(source: &Source, settings: Settings, logging: Logging) -> Result<
     let mut interrupt = signals(SignalKind::interrupt())?;
 
     let opened = listeners::open(&settings)?;
-    let engine = Engine::open(engine_options(&settings)).await?;
+    let engine = tokio::select! {
+        engine = Engine::open(engine_options(&settings)) => engine?,
+        // Told to end before it has begun.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let server = Server::new(
         engine.clone(),
         describe(&settings, opened.warnings),
@@ -192,7 +197,7 @@ async fn serve(source: &Source, settings: Settings, logging: Logging) -> Result<
                 _ = interrupt.recv() => break,
             }
         }
-        tracing::info!("Processing signal to end: containers go on");
+        tracing::info!("Shutting down");
         notify::tell("STOPPING=1");
         stop.cancel();
     };
