@@ -369,7 +369,7 @@ mod tests {
     fn an_image_whose_etc_is_a_link_has_its_placeholders_where_it_leads() {
         let fixture = Fixture::new();
         for side in ["lower", "upper"] {
-            fs::remove_dir_all(fixture.path(side, "etc")).unwrap();
+            fixture.root(side).remove_all("etc").unwrap();
         }
         symlink("/../real", fixture.path("lower", "etc")).unwrap();
         fs::create_dir(fixture.path("upper", "real")).unwrap();

@@ -54,7 +54,7 @@ use crate::error::StoreError;
 use crate::lease::Lease;
 
 pub(crate) use self::removal::Hidden;
-pub use self::upper::write_tar_of_upper;
+pub use self::upper::{write_tar_of_upper, write_tar_of_upper_without};
 pub use self::verify::LayerState;
 
 /// The form in which layers are kept.

@@ -4,15 +4,26 @@
 //! the image is of one moment; it is thawed whatever happens. Where nothing can be frozen (no
 //! cgroups) the image is made all the same, as of a container that is not paused.
 
+use std::io::{self, BufWriter, PipeReader, PipeWriter, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use wharf_images::{CommitRequest, CommitTree, ImageId, RunConfig, change};
+use wharf_store::StoreError;
+use wharf_store::layers::write_tar_of_upper_without;
+use wharf_sys::rooted::Root;
 
 use super::image_event;
 use crate::blocking::{blocking, to_the_end};
 use crate::containers::Snapshot;
 use crate::model::{CommitOptions, ContainerSpec, Status};
+use crate::placeholders::Placeholders;
 use crate::{Engine, Error, Result};
+
+/// Between the tree and the layer.
+const BUFFER: usize = 64 * 1024;
 
 impl Engine {
     /// Makes an image of a container.
@@ -115,16 +126,90 @@ impl Engine {
                 snapshot.record.image
             )));
         }
-        Ok(images.commit(CommitRequest {
-            parent,
-            tree: CommitTree::Upper(&upper),
-            config,
-            container: snapshot.id(),
-            container_config: Some(own),
-            author: &options.author,
-            comment: &options.comment,
-            name: options.name.clone(),
-        })?)
+        // Reading the tree and writing the layer go on side by side, through a pipe.
+        let placeholders = self.placeholders(snapshot, &upper)?;
+        let failed = |error: std::io::Error| Error::Internal(format!("commit: {error}"));
+        let (reader, writer) = std::io::pipe().map_err(failed)?;
+        let whole = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let archiver = scope.spawn(|| archive(&upper, &placeholders, writer, &whole));
+            let mut layer = Layer {
+                reader,
+                whole: &whole,
+            };
+            let made = images.commit(CommitRequest {
+                parent,
+                tree: CommitTree::Tar(&mut layer),
+                config,
+                container: snapshot.id(),
+                container_config: Some(own),
+                author: &options.author,
+                comment: &options.comment,
+                name: options.name.clone(),
+            });
+            // A writer that is not done learns that nobody reads.
+            drop(layer);
+            let archived = archiver
+                .join()
+                .unwrap_or_else(|_| Err(StoreError::BadLayer("the archiver died".to_owned())));
+            match (made, archived) {
+                (Ok(id), _) => Ok(id),
+                (Err(error), Ok(())) => Err(error.into()),
+                // The importer's failure broke the pipe: it is the one to tell.
+                (Err(error), Err(StoreError::Io { source, .. }))
+                    if source.kind() == io::ErrorKind::BrokenPipe =>
+                {
+                    Err(error.into())
+                }
+                (Err(_), Err(archived)) => Err(archived.into()),
+            }
+        })
+    }
+
+    fn placeholders(&self, snapshot: &Snapshot, upper: &Path) -> Result<Placeholders> {
+        let image = self
+            .0
+            .store
+            .layers()
+            .overlay(&snapshot.record.layers, None)?;
+        Root::open(upper)
+            .and_then(|upper| Placeholders::find(&upper, &Root::from_fd(image)))
+            .map_err(|error| Error::Internal(format!("commit: {error}")))
+    }
+}
+
+/// Writes the layer, and says so before it ends.
+fn archive(
+    upper: &Path,
+    placeholders: &Placeholders,
+    writer: PipeWriter,
+    whole: &AtomicBool,
+) -> std::result::Result<(), StoreError> {
+    let mut out = BufWriter::with_capacity(BUFFER, writer);
+    let left_out = |path: &Path| placeholders.contains(path);
+    write_tar_of_upper_without(upper, &left_out, &mut out)?;
+    out.flush().map_err(|source| StoreError::Io {
+        action: "archive",
+        path: upper.to_path_buf(),
+        source,
+    })?;
+    whole.store(true, Ordering::Release);
+    Ok(())
+}
+
+/// The layer as it is written. One that broke off does not just end: it would be an image.
+struct Layer<'a> {
+    reader: PipeReader,
+    whole: &'a AtomicBool,
+}
+
+impl Read for Layer<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.reader.read(buffer)?;
+        if got == 0 && !buffer.is_empty() && !self.whole.load(Ordering::Acquire) {
+            return Err(io::Error::other("the container's changes cannot be read"));
+        }
+        Ok(got)
     }
 }
 

@@ -26,6 +26,16 @@ const OVERLAY: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 /// Write the tar of the changes in `upper`, which nobody should change meanwhile. A file that
 /// vanishes all the same is left out.
 pub fn write_tar_of_upper(upper: &Path, out: &mut dyn Write) -> Result<(), StoreError> {
+    write_tar_of_upper_without(upper, &|_| false, out)
+}
+
+/// As [`write_tar_of_upper`], without the paths (relative to `upper`) that are to be left out, and
+/// what is below them.
+pub fn write_tar_of_upper_without(
+    upper: &Path,
+    left_out: &dyn Fn(&Path) -> bool,
+    out: &mut dyn Write,
+) -> Result<(), StoreError> {
     let mut walk = Walk {
         upper,
         root: Root::open(upper).map_err(|error| rooted(upper, error))?,
@@ -34,6 +44,9 @@ pub fn write_tar_of_upper(upper: &Path, out: &mut dyn Write) -> Result<(), Store
     };
     let mut todo = walk.children(Path::new(""))?;
     while let Some(path) = todo.pop() {
+        if left_out(&path) {
+            continue;
+        }
         if walk.object(&path)? == Entered::Directory {
             todo.extend(walk.children(&path)?);
         }

@@ -7,7 +7,7 @@ use rustix::fs::{FileType, Mode};
 use wharf_sys::rooted::{NodeKind, Root};
 
 use super::support::*;
-use crate::layers::{Layer, OverlayUpper, write_tar_of_upper};
+use crate::layers::{Layer, OverlayUpper, write_tar_of_upper, write_tar_of_upper_without};
 use crate::tar::Kind;
 
 /// Everything in an overlay of these layers, the lowest first.
@@ -242,4 +242,17 @@ fn whiteouts_kept_in_attributes_are_understood() {
         String::from_utf8(listing).unwrap(),
         "d/\nd/.wh.hidden\nplain\n"
     );
+}
+
+#[test]
+fn what_is_left_out_takes_what_is_below_it_along() {
+    let upper = tempfile::tempdir().unwrap();
+    std::fs::create_dir(upper.path().join("own")).unwrap();
+    std::fs::write(upper.path().join("own/file"), "").unwrap();
+    std::fs::write(upper.path().join("plain"), "").unwrap();
+    let mut tar = Vec::new();
+    let left_out = |path: &std::path::Path| path == std::path::Path::new("own");
+    write_tar_of_upper_without(upper.path(), &left_out, &mut tar).unwrap();
+    let listing = run("tar", &["-tf".as_ref(), "-".as_ref()], &tar);
+    assert_eq!(String::from_utf8(listing).unwrap(), "plain\n");
 }
