@@ -310,6 +310,18 @@ impl Daemon {
         text
     }
 
+    /// Files of layers in the store, by name. What the store keeps for itself is not among them.
+    pub fn layer_files(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.data_root().join("layers")) else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .filter(|name| name.len() >= 64)
+            .collect()
+    }
+
     /// Pids in the cgroups of this daemon's containers: what is left when nothing should be.
     pub fn processes(&self) -> Vec<u32> {
         let mut pids = Vec::new();

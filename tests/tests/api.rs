@@ -103,7 +103,7 @@ fn http_1_0_without_a_host_is_served() {
 #[test]
 fn an_api_1_24_client_gets_1_24_shapes() {
     let daemon = Daemon::start();
-    daemon.docker(&["run", "-d", "--name", "x", "busybox", "sleep", "1000"]);
+    daemon.docker(&["run", "-d", "--name", "box-x", "busybox", "sleep", "1000"]);
     let images = daemon.get("/v1.24/images/json").json();
     assert!(images[0]["VirtualSize"].is_u64(), "{images}");
     assert!(
@@ -112,9 +112,9 @@ fn an_api_1_24_client_gets_1_24_shapes() {
             .is_none()
     );
     let list = daemon.get("/v1.24/containers/json").json();
-    assert_eq!(list[0]["Names"], json!(["/x"]));
+    assert_eq!(list[0]["Names"], json!(["/box-x"]));
     assert_eq!(list[0]["State"], "running");
-    let inspect = daemon.get("/v1.24/containers/x/json").json();
+    let inspect = daemon.get("/v1.24/containers/box-x/json").json();
     for key in [
         "Id",
         "Created",
@@ -141,8 +141,8 @@ fn an_api_1_24_client_gets_1_24_shapes() {
     ] {
         assert!(inspect.get(key).is_some(), "{key} is missing");
     }
-    let wait = wharf_tests::open(&daemon.socket(), "POST", "/v1.41/containers/x/wait");
-    daemon.docker(&["kill", "x"]);
+    let wait = wharf_tests::open(&daemon.socket(), "POST", "/v1.41/containers/box-x/wait");
+    daemon.docker(&["kill", "box-x"]);
     assert!(wait.rest().contains("{\"StatusCode\":137}"));
 }
 
@@ -214,7 +214,7 @@ fn attach_works_over_a_websocket() {
         "run",
         "-d",
         "--name",
-        "w",
+        "box-w",
         "busybox",
         "sh",
         "-c",
@@ -222,7 +222,7 @@ fn attach_works_over_a_websocket() {
     ]);
     let mut socket = open_raw(
         &daemon.socket(),
-        b"GET /containers/w/attach/ws?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        b"GET /containers/box-w/attach/ws?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     );
     assert!(socket.head.starts_with("HTTP/1.1 101"), "{}", socket.head);
     assert!(
@@ -249,7 +249,7 @@ fn what_is_not_there_answers_with_what_is_missing() {
         ("POST", "/auth", 501),
         ("GET", "/swarm", 503),
         ("GET", "/services", 503),
-        ("POST", "/containers/x/checkpoints", 501),
+        ("POST", "/containers/box-x/checkpoints", 501),
     ] {
         let answer = wharf_tests::request(
             &daemon.socket(),

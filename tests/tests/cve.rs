@@ -71,11 +71,11 @@ fn cve_2024_21626_no_working_directory_leads_out() {
         );
         assert_ne!(ran.code, 0, "{cwd} was a working directory: {}", ran.stdout);
     }
-    daemon.docker(&["run", "-d", "--name", "x", "busybox", "sleep", "1000"]);
+    daemon.docker(&["run", "-d", "--name", "box-x", "busybox", "sleep", "1000"]);
     for n in 3..20 {
         let ran = daemon.run(
             Client::Docker,
-            &["exec", "-w", &format!("/proc/self/fd/{n}"), "x", "pwd"],
+            &["exec", "-w", &format!("/proc/self/fd/{n}"), "box-x", "pwd"],
         );
         assert_ne!(ran.code, 0, "exec in fd {n}");
     }
@@ -85,8 +85,8 @@ fn cve_2024_21626_no_working_directory_leads_out() {
 fn cve_2016_9962_no_descriptor_of_the_host_is_left_open() {
     let daemon = Daemon::start();
     let own = daemon.docker(&["run", "--rm", "busybox", "ls", "-l", "/proc/self/fd"]);
-    daemon.docker(&["run", "-d", "--name", "x", "busybox", "sleep", "1000"]);
-    let exec = daemon.docker(&["exec", "x", "ls", "-l", "/proc/self/fd"]);
+    daemon.docker(&["run", "-d", "--name", "box-x", "busybox", "sleep", "1000"]);
+    let exec = daemon.docker(&["exec", "box-x", "ls", "-l", "/proc/self/fd"]);
     for text in [own, exec] {
         let open: Vec<&str> = text.lines().filter(|l| l.contains("->")).collect();
         // 0, 1, 2 and the directory that `ls` itself reads.
@@ -239,18 +239,18 @@ fn cve_2026_41567_an_archive_put_never_runs_a_program_of_the_container() {
             .file("bin/gzip", 0o755, trojan),
         &json!({"Cmd": ["sleep", "1000"], "Env": ["PATH=/bin"]}),
     );
-    daemon.docker(&["run", "-d", "--name", "x", "xz:1"]);
+    daemon.docker(&["run", "-d", "--name", "box-x", "xz:1"]);
     let xz = b"\xfd7zXZ\0\0\x04\xe6\xd6\xb4F";
     let answer = wharf_tests::request(
         &daemon.socket(),
         "PUT",
-        "/containers/x/archive?path=/tmp",
+        "/containers/box-x/archive?path=/tmp",
         &[("Content-Type", "application/x-tar")],
         xz,
     );
     assert!(answer.status >= 400, "{}", answer.status);
     daemon
-        .run(Client::Docker, &["exec", "x", "test", "-e", "/owned"])
+        .run(Client::Docker, &["exec", "box-x", "test", "-e", "/owned"])
         .fails(1);
 }
 
@@ -283,7 +283,7 @@ fn cve_2024_40635_a_uid_beyond_the_range_is_refused_not_wrapped() {
 #[test]
 fn cve_2022_24769_no_capability_is_inheritable() {
     let daemon = Daemon::start();
-    daemon.docker(&["run", "-d", "--name", "x", "busybox", "sleep", "1000"]);
+    daemon.docker(&["run", "-d", "--name", "box-x", "busybox", "sleep", "1000"]);
     for args in [
         &[
             "run",
@@ -302,11 +302,11 @@ fn cve_2022_24769_no_capability_is_inheritable() {
             "CapInh",
             "/proc/self/status",
         ],
-        &["exec", "x", "grep", "CapInh", "/proc/self/status"],
+        &["exec", "box-x", "grep", "CapInh", "/proc/self/status"],
         &[
             "exec",
             "--privileged",
-            "x",
+            "box-x",
             "grep",
             "CapInh",
             "/proc/self/status",
@@ -321,7 +321,7 @@ fn cve_2021_41091_state_directories_are_closed_to_others() {
     use std::os::unix::fs::PermissionsExt;
     let daemon = Daemon::start();
     daemon.docker(&[
-        "run", "-d", "--name", "x", "-v", "v:/v", "busybox", "sleep", "1000",
+        "run", "-d", "--name", "box-x", "-v", "vol:/v", "busybox", "sleep", "1000",
     ]);
     let mode = |path: std::path::PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
     for name in ["layers", "blobs", "containers"] {

@@ -101,19 +101,19 @@ fn cp_of_a_link_copies_the_link_or_with_l_what_it_leads_to() {
     daemon.docker(&[
         "run",
         "--name",
-        "c",
+        "box-c",
         "busybox",
         "sh",
         "-c",
         "echo real > /file; ln -s /file /link",
     ]);
     let to = |name: &str| daemon.dir().join(name).to_str().unwrap().to_owned();
-    daemon.docker(&["cp", "c:/link", &to("kept")]);
+    daemon.docker(&["cp", "box-c:/link", &to("kept")]);
     assert_eq!(
         std::fs::read_link(to("kept")).unwrap().to_str(),
         Some("/file")
     );
-    daemon.docker(&["cp", "-L", "c:/link", &to("followed")]);
+    daemon.docker(&["cp", "-L", "box-c:/link", &to("followed")]);
     assert_eq!(std::fs::read_to_string(to("followed")).unwrap(), "real\n");
 }
 
@@ -123,7 +123,7 @@ fn cp_sees_volumes_and_respects_read_only() {
     daemon.docker(&[
         "create",
         "--name",
-        "v",
+        "box-v",
         "-v",
         "data:/data",
         "--read-only",
@@ -131,11 +131,14 @@ fn cp_sees_volumes_and_respects_read_only() {
     ]);
     let file = daemon.dir().join("f");
     std::fs::write(&file, "in the volume").unwrap();
-    daemon.docker(&["cp", file.to_str().unwrap(), "v:/data/f"]);
+    daemon.docker(&["cp", file.to_str().unwrap(), "box-v:/data/f"]);
     let out = daemon.docker(&["run", "--rm", "-v", "data:/d", "busybox", "cat", "/d/f"]);
     assert_eq!(out, "in the volume");
     let text = daemon
-        .run(Client::Docker, &["cp", file.to_str().unwrap(), "v:/etc/f"])
+        .run(
+            Client::Docker,
+            &["cp", file.to_str().unwrap(), "box-v:/etc/f"],
+        )
         .fails(1);
     assert!(text.contains("read-only"), "{text}");
 }

@@ -39,11 +39,7 @@ fn refuses(daemon: &Daemon, archive: &[u8], word: &str) {
         "",
         "something was stored"
     );
-    let layers: Vec<_> = std::fs::read_dir(daemon.data_root().join("layers"))
-        .unwrap()
-        .flatten()
-        .map(|e| e.file_name())
-        .collect();
+    let layers = daemon.layer_files();
     assert!(layers.is_empty(), "left on disk: {layers:?}");
 }
 
@@ -186,7 +182,7 @@ fn json_that_is_not_and_values_that_cannot_be_are_400() {
         (json!({"CpuPeriod": -5}), "CPU"),
         (
             json!({"NanoCpus": 900_000_000_000_i64}),
-            "Range of CPUs is from 0.01 to",
+            "ange of CPUs is from 0.01 to",
         ),
         (json!({"ShmSize": -1}), "SHM size"),
         (json!({"Binds": ["/a:b:c:d:e"]}), "invalid"),

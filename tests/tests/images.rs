@@ -229,7 +229,7 @@ fn commit_keeps_files_and_takes_author_message_and_changes() {
     daemon.docker(&[
         "run",
         "--name",
-        "c",
+        "box-c",
         "-e",
         "K=v",
         "busybox",
@@ -247,7 +247,7 @@ fn commit_keeps_files_and_takes_author_message_and_changes() {
         "CMD [\"cat\", \"/new\"]",
         "-c",
         "LABEL a=b",
-        "c",
+        "box-c",
         "made:v2",
     ]);
     assert!(id.starts_with("sha256:"));
@@ -335,12 +335,7 @@ fn removing_an_image_untags_or_deletes_as_docker_does() {
     let text = daemon.run(Client::Docker, &["rmi", "busybox"]).fails(1);
     assert!(text.contains("No such image: busybox"), "{text}");
     wharf_tests::eventually("its layers leave the disk", || {
-        let layers = std::fs::read_dir(daemon.data_root().join("layers")).unwrap();
-        let left = layers
-            .flatten()
-            .filter(|e| !e.file_name().to_string_lossy().starts_with('.'))
-            .count();
-        (left == 0).then_some(())
+        daemon.layer_files().is_empty().then_some(())
     });
 }
 
@@ -426,7 +421,7 @@ fn df_counts_what_is_stored() {
     daemon.docker(&[
         "run",
         "--name",
-        "d",
+        "box-d",
         "-v",
         "vol:/v",
         "busybox",

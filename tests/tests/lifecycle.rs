@@ -85,7 +85,7 @@ fn kill_sends_what_it_is_told_and_refuses_what_does_not_run() {
         "run",
         "-d",
         "--name",
-        "k",
+        "box-k",
         "busybox",
         "sh",
         "-c",
@@ -93,16 +93,16 @@ fn kill_sends_what_it_is_told_and_refuses_what_does_not_run() {
     ]);
     eventually("ready", || {
         daemon
-            .docker(&["logs", "k"])
+            .docker(&["logs", "box-k"])
             .contains("ready")
             .then_some(())
     });
-    daemon.docker(&["kill", "-s", "USR1", "k"]);
-    assert_eq!(daemon.docker(&["wait", "k"]), "9");
-    let text = daemon.run(Client::Docker, &["kill", "k"]).fails(1);
+    daemon.docker(&["kill", "-s", "USR1", "box-k"]);
+    assert_eq!(daemon.docker(&["wait", "box-k"]), "9");
+    let text = daemon.run(Client::Docker, &["kill", "box-k"]).fails(1);
     assert!(text.contains("is not running"), "{text}");
     let text = daemon
-        .run(Client::Docker, &["kill", "-s", "NOPE", "k"])
+        .run(Client::Docker, &["kill", "-s", "NOPE", "box-k"])
         .fails(1);
     assert!(text.to_lowercase().contains("invalid signal"), "{text}");
 }
@@ -114,15 +114,15 @@ fn pause_freezes_and_unpause_goes_on() {
         "run",
         "-d",
         "--name",
-        "p",
+        "box-p",
         "busybox",
         "sh",
         "-c",
         "while :; do date +%s%N; sleep 0.05; done",
     ]);
-    daemon.docker(&["pause", "p"]);
+    daemon.docker(&["pause", "box-p"]);
     assert_eq!(
-        state(&daemon, "p", "{{.State.Status}} {{.State.Paused}}"),
+        state(&daemon, "box-p", "{{.State.Status}} {{.State.Paused}}"),
         "paused true"
     );
     assert!(
@@ -130,17 +130,19 @@ fn pause_freezes_and_unpause_goes_on() {
             .docker(&["ps", "--format", "{{.Status}}"])
             .ends_with("(Paused)")
     );
-    let text = daemon.run(Client::Docker, &["exec", "p", "true"]).fails(1);
+    let text = daemon
+        .run(Client::Docker, &["exec", "box-p", "true"])
+        .fails(1);
     assert!(text.contains("is paused"), "{text}");
-    let before = daemon.docker(&["logs", "p"]).lines().count();
-    let after = daemon.docker(&["logs", "p"]).lines().count();
+    let before = daemon.docker(&["logs", "box-p"]).lines().count();
+    let after = daemon.docker(&["logs", "box-p"]).lines().count();
     assert_eq!(before, after);
-    daemon.docker(&["unpause", "p"]);
+    daemon.docker(&["unpause", "box-p"]);
     eventually("it writes again", || {
-        (daemon.docker(&["logs", "p"]).lines().count() > after).then_some(())
+        (daemon.docker(&["logs", "box-p"]).lines().count() > after).then_some(())
     });
-    daemon.docker(&["pause", "p"]);
-    daemon.docker(&["rm", "-f", "p"]);
+    daemon.docker(&["pause", "box-p"]);
+    daemon.docker(&["rm", "-f", "box-p"]);
 }
 
 #[test]
@@ -198,15 +200,15 @@ fn an_ambiguous_prefix_is_refused() {
 #[test]
 fn removing_follows_dockers_rules() {
     let daemon = Daemon::start();
-    sleeper(&daemon, "r");
-    let text = daemon.run(Client::Docker, &["rm", "r"]).fails(1);
+    sleeper(&daemon, "box-r");
+    let text = daemon.run(Client::Docker, &["rm", "box-r"]).fails(1);
     assert!(
         text.contains("container is running") && text.contains("force"),
         "{text}"
     );
-    assert_eq!(daemon.docker(&["rm", "-f", "r"]), "r");
-    let text = daemon.run(Client::Docker, &["rm", "r"]).fails(1);
-    assert!(text.contains("No such container: r"), "{text}");
+    assert_eq!(daemon.docker(&["rm", "-f", "box-r"]), "box-r");
+    let text = daemon.run(Client::Docker, &["rm", "box-r"]).fails(1);
+    assert!(text.contains("No such container: box-r"), "{text}");
     eventually("its processes are gone", || {
         daemon.processes().is_empty().then_some(())
     });
@@ -222,7 +224,7 @@ fn wait_returns_for_each_condition() {
     daemon.docker(&[
         "create",
         "--name",
-        "w",
+        "box-w",
         "busybox",
         "sh",
         "-c",
@@ -233,12 +235,12 @@ fn wait_returns_for_each_condition() {
         wharf_tests::open(
             &daemon.socket(),
             "POST",
-            &format!("/v1.41/containers/w/wait?condition={condition}"),
+            &format!("/v1.41/containers/box-w/wait?condition={condition}"),
         )
     });
-    daemon.docker(&["start", "w"]);
-    assert_eq!(daemon.docker(&["wait", "w"]), "3");
-    daemon.docker(&["rm", "w"]);
+    daemon.docker(&["start", "box-w"]);
+    assert_eq!(daemon.docker(&["wait", "box-w"]), "3");
+    daemon.docker(&["rm", "box-w"]);
     for wait in waits {
         let body = wait.rest();
         assert!(body.contains("\"StatusCode\":3"), "{body}");
@@ -289,7 +291,7 @@ fn lists_filter_limit_and_format() {
 #[test]
 fn limits_change_on_a_running_container() {
     let daemon = Daemon::start();
-    sleeper(&daemon, "u");
+    sleeper(&daemon, "box-u");
     daemon.docker(&[
         "update",
         "-m",
@@ -298,23 +300,23 @@ fn limits_change_on_a_running_container() {
         "64m",
         "--pids-limit",
         "20",
-        "u",
+        "box-u",
     ]);
     assert_eq!(
         state(
             &daemon,
-            "u",
+            "box-u",
             "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}"
         ),
         "33554432 20"
     );
     let out = daemon.docker(&[
-        "exec", "u", "sh", "-c",
+        "exec", "box-u", "sh", "-c",
         "cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max",
     ]);
     assert_eq!(out, "33554432");
     let text = daemon
-        .run(Client::Docker, &["update", "--restart", "always", "u"])
+        .run(Client::Docker, &["update", "--restart", "always", "box-u"])
         .fails(1);
     assert!(text.contains("RestartPolicy"), "{text}");
 }
@@ -326,7 +328,7 @@ fn top_stats_and_diff_show_what_happens() {
         "run",
         "-d",
         "--name",
-        "t",
+        "box-t",
         "busybox",
         "sh",
         "-c",
@@ -334,15 +336,15 @@ fn top_stats_and_diff_show_what_happens() {
     ]);
     eventually("the file is there", || {
         daemon
-            .docker(&["diff", "t"])
+            .docker(&["diff", "box-t"])
             .contains("A /added")
             .then_some(())
     });
-    let diff = daemon.docker(&["diff", "t"]);
+    let diff = daemon.docker(&["diff", "box-t"]);
     let mut lines: Vec<&str> = diff.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["A /added", "C /etc", "D /etc/group"]);
-    let top = daemon.docker(&["top", "t"]);
+    let top = daemon.docker(&["top", "box-t"]);
     assert!(top.lines().next().unwrap().starts_with("UID"), "{top}");
     assert!(top.contains("sleep 1000"), "{top}");
     let stats = daemon.docker(&[
@@ -350,10 +352,10 @@ fn top_stats_and_diff_show_what_happens() {
         "--no-stream",
         "--format",
         "{{.Name}} {{.PIDs}}",
-        "t",
+        "box-t",
     ]);
-    assert_eq!(stats, "t 2");
-    let answer = daemon.get("/containers/t/stats?stream=false&one-shot=true");
+    assert_eq!(stats, "box-t 2");
+    let answer = daemon.get("/containers/box-t/stats?stream=false&one-shot=true");
     let body = answer.json();
     assert!(
         body["memory_stats"]["usage"].as_u64().unwrap() > 0,
@@ -382,9 +384,9 @@ fn restart_is_a_new_run() {
 #[test]
 fn events_tell_the_whole_story_in_order_and_are_durable() {
     let mut daemon = Daemon::start();
-    daemon.docker(&["run", "--name", "e", "busybox", "true"]);
-    daemon.docker(&["rename", "e", "f"]);
-    daemon.docker(&["rm", "f"]);
+    daemon.docker(&["run", "--name", "box-e", "busybox", "true"]);
+    daemon.docker(&["rename", "box-e", "box-f"]);
+    daemon.docker(&["rm", "box-f"]);
     let story = |daemon: &Daemon| {
         let until = daemon.docker(&["info", "-f", "{{.SystemTime}}"]);
         daemon.docker(&[

@@ -21,7 +21,7 @@ fn logs_keep_both_streams_apart_and_obey_tail_since_and_timestamps() {
             &[
                 "run",
                 "--name",
-                "l",
+                "box-l",
                 "busybox",
                 "sh",
                 "-c",
@@ -30,17 +30,17 @@ fn logs_keep_both_streams_apart_and_obey_tail_since_and_timestamps() {
         )
         .ok();
     for client in [Client::Docker, Client::Docker20, Client::Wharf] {
-        let logs = daemon.run(client, &["logs", "l"]);
+        let logs = daemon.run(client, &["logs", "box-l"]);
         logs.ok();
         assert_eq!(logs.stdout, "out1\nout2\nout3\nout4\nout5\n", "{client:?}");
         assert_eq!(logs.stderr, "err\n", "{client:?}");
-        let tail = daemon.run(client, &["logs", "--tail", "2", "l"]);
+        let tail = daemon.run(client, &["logs", "--tail", "2", "box-l"]);
         assert_eq!(
             tail.stdout.lines().count() + tail.stderr.lines().count(),
             2,
             "{client:?}"
         );
-        let stamped = daemon.run(client, &["logs", "-t", "--tail", "1", "l"]);
+        let stamped = daemon.run(client, &["logs", "-t", "--tail", "1", "box-l"]);
         let line = format!("{}{}", stamped.stdout, stamped.stderr);
         assert!(
             line.starts_with("20") && line.contains("Z "),
@@ -48,13 +48,19 @@ fn logs_keep_both_streams_apart_and_obey_tail_since_and_timestamps() {
         );
         assert_eq!(
             daemon
-                .run(client, &["logs", "--since", "2099-01-01T00:00:00Z", "l"])
+                .run(
+                    client,
+                    &["logs", "--since", "2099-01-01T00:00:00Z", "box-l"]
+                )
                 .stdout,
             ""
         );
         assert_eq!(
             daemon
-                .run(client, &["logs", "--until", "2001-01-01T00:00:00Z", "l"])
+                .run(
+                    client,
+                    &["logs", "--until", "2001-01-01T00:00:00Z", "box-l"]
+                )
                 .stdout,
             ""
         );
@@ -68,13 +74,13 @@ fn following_a_log_ends_with_the_container_and_misses_nothing() {
         "run",
         "-d",
         "--name",
-        "f",
+        "box-f",
         "busybox",
         "sh",
         "-c",
         "i=0; while [ $i -lt 3000 ]; do echo line$i; i=$((i+1)); done",
     ]);
-    let out = daemon.docker(&["logs", "-f", "f"]);
+    let out = daemon.docker(&["logs", "-f", "box-f"]);
     assert_eq!(out.lines().count(), 3000);
     assert!(out.ends_with("line2999"));
 }
@@ -88,7 +94,7 @@ fn a_log_is_bounded_and_following_survives_its_rotation() {
         "run",
         "-d",
         "--name",
-        "r",
+        "box-r",
         "--log-opt",
         "max-size=50k",
         "--log-opt",
@@ -99,11 +105,11 @@ fn a_log_is_bounded_and_following_survives_its_rotation() {
         body,
     ]);
     let follower = daemon
-        .command(Client::Docker, &["logs", "-f", "r"])
+        .command(Client::Docker, &["logs", "-f", "box-r"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    daemon.docker(&["exec", "r", "touch", "/go"]);
+    daemon.docker(&["exec", "box-r", "touch", "/go"]);
     let followed = follower.wait_with_output().unwrap();
     let followed = String::from_utf8(followed.stdout).unwrap();
     assert_eq!(
@@ -111,7 +117,7 @@ fn a_log_is_bounded_and_following_survives_its_rotation() {
         5000,
         "lines were lost or repeated"
     );
-    let path = daemon.docker(&["inspect", "-f", "{{.LogPath}}", "r"]);
+    let path = daemon.docker(&["inspect", "-f", "{{.LogPath}}", "box-r"]);
     let dir = std::path::Path::new(&path).parent().unwrap();
     let total: u64 = std::fs::read_dir(dir)
         .unwrap()
@@ -120,7 +126,7 @@ fn a_log_is_bounded_and_following_survives_its_rotation() {
         .map(|e| e.metadata().unwrap().len())
         .sum();
     assert!(total <= 3 * 51_200 + 20_000, "{total} bytes of log");
-    let kept = daemon.docker(&["logs", "r"]);
+    let kept = daemon.docker(&["logs", "box-r"]);
     assert!(kept.ends_with("this-is-line-number-4999"));
 }
 
@@ -129,10 +135,10 @@ fn attach_joins_a_running_container_from_several_clients() {
     let daemon = Daemon::start();
     let body = "while read x; do [ $x = quit ] && exit 4; echo got $x; done";
     daemon.docker(&[
-        "run", "-d", "-i", "--name", "a", "busybox", "sh", "-c", body,
+        "run", "-d", "-i", "--name", "box-a", "busybox", "sh", "-c", body,
     ]);
     let watcher = daemon
-        .command(Client::Docker, &["attach", "--no-stdin", "a"])
+        .command(Client::Docker, &["attach", "--no-stdin", "box-a"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -149,7 +155,7 @@ fn attach_joins_a_running_container_from_several_clients() {
         ]);
         (!events.is_empty()).then_some(())
     });
-    let typist = daemon.feed(Client::Docker, &["attach", "a"], b"typed\nquit\n");
+    let typist = daemon.feed(Client::Docker, &["attach", "box-a"], b"typed\nquit\n");
     typist.fails(4);
     assert_eq!(typist.stdout, "got typed\n");
     let seen = watcher.wait_with_output().unwrap();
@@ -161,7 +167,7 @@ fn attach_joins_a_running_container_from_several_clients() {
 fn exec_runs_beside_with_user_directory_environment_and_exit_code() {
     let daemon = Daemon::start();
     daemon.docker(&[
-        "run", "-d", "--name", "x", "-e", "A=1", "busybox", "sleep", "1000",
+        "run", "-d", "--name", "box-x", "-e", "A=1", "busybox", "sleep", "1000",
     ]);
     for client in [Client::Docker, Client::Docker20, Client::Wharf] {
         let out = daemon.run(
@@ -174,7 +180,7 @@ fn exec_runs_beside_with_user_directory_environment_and_exit_code() {
                 "/tmp",
                 "-e",
                 "B=2",
-                "x",
+                "box-x",
                 "sh",
                 "-c",
                 "id -u; id -g; pwd; echo $A$B; grep CapInh /proc/self/status",
@@ -186,10 +192,10 @@ fn exec_runs_beside_with_user_directory_environment_and_exit_code() {
             "{client:?}"
         );
         daemon
-            .run(client, &["exec", "x", "sh", "-c", "exit 6"])
+            .run(client, &["exec", "box-x", "sh", "-c", "exit 6"])
             .fails(6);
         let text = daemon
-            .run(client, &["exec", "x", "nosuchprogram"])
+            .run(client, &["exec", "box-x", "nosuchprogram"])
             .fails(127);
         assert!(
             text.contains("nosuchprogram") && text.contains("not found"),
@@ -197,7 +203,7 @@ fn exec_runs_beside_with_user_directory_environment_and_exit_code() {
         );
         let fed = daemon.feed(
             client,
-            &["exec", "-i", "x", "sha256sum"],
+            &["exec", "-i", "box-x", "sha256sum"],
             &vec![b'z'; 100_000],
         );
         assert_eq!(
@@ -205,22 +211,30 @@ fn exec_runs_beside_with_user_directory_environment_and_exit_code() {
             &wharf_tests::digest(&vec![b'z'; 100_000])[7..]
         );
         daemon
-            .run(client, &["exec", "-d", "x", "touch", "/detached"])
+            .run(client, &["exec", "-d", "box-x", "touch", "/detached"])
             .ok();
     }
     eventually("the detached exec ran", || {
         (daemon
-            .run(Client::Docker, &["exec", "x", "test", "-e", "/detached"])
+            .run(
+                Client::Docker,
+                &["exec", "box-x", "test", "-e", "/detached"],
+            )
             .code
             == 0)
             .then_some(())
     });
     let text = daemon
-        .run(Client::Docker, &["exec", "-u", "nobodyknows", "x", "true"])
+        .run(
+            Client::Docker,
+            &["exec", "-u", "nobodyknows", "box-x", "true"],
+        )
         .fails(126);
     assert!(text.contains("unable to find user nobodyknows"), "{text}");
-    daemon.docker(&["rm", "-f", "x"]);
-    daemon.run(Client::Docker, &["exec", "x", "true"]).fails(1);
+    daemon.docker(&["rm", "-f", "box-x"]);
+    daemon
+        .run(Client::Docker, &["exec", "box-x", "true"])
+        .fails(1);
 }
 
 #[test]
@@ -306,9 +320,9 @@ fn ctrl_p_ctrl_q_leaves_the_container_running() {
 #[test]
 fn exec_in_a_terminal_can_be_resized() {
     let daemon = Daemon::start();
-    daemon.docker(&["run", "-d", "--name", "t", "busybox", "sleep", "1000"]);
+    daemon.docker(&["run", "-d", "--name", "box-t", "busybox", "sleep", "1000"]);
     let ran = run(
-        &mut daemon.terminal(Client::Docker, &["exec", "-it", "t", "stty", "size"]),
+        &mut daemon.terminal(Client::Docker, &["exec", "-it", "box-t", "stty", "size"]),
         b"",
     );
     assert!(ran.ok().contains("24 80"), "{}", ran.stdout);
@@ -321,17 +335,17 @@ fn an_old_style_hijack_without_upgrade_is_served() {
         "create",
         "-i",
         "--name",
-        "h",
+        "box-h",
         "busybox",
         "echo",
         "raw output",
     ]);
     let mut attach = wharf_tests::open_raw(
         &daemon.socket(),
-        b"POST /containers/h/attach?stream=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"POST /containers/box-h/attach?stream=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
     );
     assert!(attach.head.starts_with("HTTP/1.1 200"), "{}", attach.head);
-    daemon.docker(&["start", "h"]);
+    daemon.docker(&["start", "box-h"]);
     let text = attach.until(|t| t.contains("raw output"));
     assert!(text.starts_with("\u{1}\0\0\0"), "frames: {text:?}");
 }

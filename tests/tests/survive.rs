@@ -71,12 +71,12 @@ fn containers_run_on_when_the_daemon_is_killed_and_nothing_is_missed() {
 #[test]
 fn the_daemon_can_be_stopped_politely_and_containers_run_on() {
     let mut daemon = Daemon::start();
-    daemon.docker(&["run", "-d", "--name", "s", "busybox", "sleep", "1000"]);
-    let before = daemon.docker(&["inspect", "s"]);
+    daemon.docker(&["run", "-d", "--name", "box-s", "busybox", "sleep", "1000"]);
+    let before = daemon.docker(&["inspect", "box-s"]);
     assert_eq!(daemon.terminate(), Some(0));
     daemon.launch();
     assert_eq!(
-        daemon.docker(&["inspect", "s"]),
+        daemon.docker(&["inspect", "box-s"]),
         before,
         "inspect changed over a restart"
     );
@@ -221,10 +221,7 @@ fn a_load_cut_short_by_a_crash_leaves_no_half_image() {
     daemon.kill();
     daemon.launch();
     assert_eq!(daemon.docker(&["images", "-aq"]), "");
-    let left = std::fs::read_dir(daemon.data_root().join("layers"))
-        .unwrap()
-        .count();
-    assert_eq!(left, 0, "a half layer stays on disk");
+    assert_eq!(daemon.layer_files(), [""; 0], "a half layer stays on disk");
     daemon.load(&archive);
     assert_eq!(
         daemon.docker(&["run", "--rm", "busybox", "echo", "whole"]),
