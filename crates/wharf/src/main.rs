@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  wharf-shim            holds one container
+//!  docker-init           is the first process of a container that asked for one
 //!  dockerd, wharf daemon the daemon
 //!  wharf runtime ...     an OCI runtime
 //!  wharf fsck, wharf gc  check the store, free what nothing names
@@ -20,10 +21,14 @@ use std::process::ExitCode;
 use role::Role;
 
 fn main() -> ExitCode {
-    // First, and before anything allocates: there is one shim per container, and what this process
-    // touches before it knows its role, every one of them holds.
-    if role::is_shim() {
-        return wharf_runtime::shim::main();
+    // First, and before anything allocates: there is one of these per container, and what this
+    // process touches before it knows its role, every one of them holds.
+    match role::of_container() {
+        Some(role::OfContainer::Shim) => return wharf_runtime::shim::main(),
+        Some(role::OfContainer::Init) => {
+            return wharf_runtime::container_init::main(std::env::args_os());
+        }
+        None => {}
     }
     let mut words = std::env::args_os();
     let name = words.next().unwrap_or_default();

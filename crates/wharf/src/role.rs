@@ -40,11 +40,29 @@ impl Role {
     }
 }
 
-/// Whether this is a shim.
-pub(crate) fn is_shim() -> bool {
-    std::env::args_os()
-        .next()
-        .is_some_and(|name| name.as_bytes() == wharf_runtime::shim::NAME.as_bytes())
+/// The roles that there is one of per container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfContainer {
+    /// It holds the container.
+    Shim,
+    /// It is the container's first process.
+    Init,
+}
+
+/// Whether this process is one of these.
+pub(crate) fn of_container() -> Option<OfContainer> {
+    let name = std::env::args_os().next()?;
+    named(Path::new(&name).file_name()?.as_bytes())
+}
+
+fn named(name: &[u8]) -> Option<OfContainer> {
+    if name == wharf_runtime::shim::NAME.as_bytes() {
+        Some(OfContainer::Shim)
+    } else if name == wharf_runtime::container_init::NAME.as_bytes() {
+        Some(OfContainer::Init)
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +73,13 @@ mod tests {
         let mut words = line.split(' ').map(OsString::from);
         let name = words.next().unwrap();
         Role::of(&name, &words.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_a_container_needs_is_known_by_its_name_alone() {
+        assert_eq!(named(b"wharf-shim"), Some(OfContainer::Shim));
+        assert_eq!(named(b"docker-init"), Some(OfContainer::Init));
+        assert_eq!(named(b"wharf"), None);
     }
 
     #[test]

@@ -213,6 +213,10 @@ fn engine(typed: &Typed) -> Result<EngineOptions, ConfigError> {
         .flag("init")
         .or_else(|| typed.flag("default-init"))
         .unwrap_or(false);
+    options.init_program = typed
+        .text("init-path")
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
     if let Some(parent) = typed
         .text("cgroup-parent")
         .filter(|parent| !parent.is_empty())

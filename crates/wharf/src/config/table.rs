@@ -155,7 +155,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("icc", "icc", Flag, Ignored("containers have no network between them yet"), "Enable inter-container communication for the default bridge network"),
     key("init", "init", Flag, Works, "Run an init in the container to forward signals and reap processes"),
     key("", "default-init", Flag, Works, ""),
-    key("init-path", "init-path", Text, Ignored("the init is Wharf's own"), "Path to the docker-init binary"),
+    key("init-path", "init-path", Text, Works, "Path to the docker-init binary (default: Wharf's own)"),
     key("insecure-registry", "insecure-registries", List, NO_REGISTRY, "Enable insecure registry communication"),
     key("ip", "ip", Text, Refused("publishing ports"), "Host IP for port publishing from the default bridge network").harmless(&["", "0.0.0.0"]),
     key("ip-forward", "ip-forward", Flag, Ignored("no packet is forwarded yet"), "Enable IP forwarding in system configuration"),
