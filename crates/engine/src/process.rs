@@ -52,11 +52,6 @@ impl Process {
         Ok(Process { directory, pid })
     }
 
-    /// Its number in this daemon's PID namespace.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// The root of its file tree, as it sees it: mounts and all.
     pub(crate) fn root(&self) -> Result<Root> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -115,12 +110,6 @@ impl Process {
     pub(crate) fn link(&self, name: &str) -> io::Result<String> {
         let text = rustix::fs::readlinkat(&self.directory, name, Vec::new())?;
         Ok(text.to_string_lossy().into_owned())
-    }
-
-    /// Who owns it: its effective user.
-    pub(crate) fn owner(&self) -> io::Result<(u32, u32)> {
-        let stat = rustix::fs::fstat(&self.directory)?;
-        Ok((stat.st_uid, stat.st_gid))
     }
 
     fn open_at(&self, name: &str, flags: OFlags) -> io::Result<OwnedFd> {
