@@ -1,27 +1,33 @@
 //! Reading a log while it is written and rotated.
 //!
-//! The reader holds the file it reads open. At its end it looks which name that file has now: still
-//! the newest, then there is nothing more for the moment; rotated to `.k`, then what follows is in
-//! `.k-1`; gone, then its place was rotated away and the oldest that is left comes next.
+//! The reader holds the file it reads open. At its end it looks which of the files that one is now:
+//! still the newest, then there is nothing more for the moment; rotated, then the next newer one
+//! follows; gone, then its place was rotated away and the oldest that is left comes next.
+//!
+//! Files are told by their inode numbers, not by names, which move while one looks. They only ever
+//! move from one number to the next higher, the highest first. So one look from 0 upwards meets
+//! every file that there was when it began, in order, some of them twice; and at most one number
+//! at a time has no file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::inotify;
 
 use super::Record;
+use super::files::numbered;
 use super::record;
-use super::writer::numbered;
 
 /// Longest line of a file that is read: a part of 16 KiB of which every byte was escaped, with
 /// room to spare. What is longer is no record of ours and is skipped.
 const LINE_MAX: usize = 256 * 1024;
 
-/// Files looked for behind the newest; the writer keeps far fewer.
-const FILES_MAX: u32 = 1000;
+/// Numbers in a row without a file that end the look for files: more than rotations in quick
+/// succession leave empty.
+const GAP: u32 = 4;
 
 /// Read at once.
 const CHUNK: usize = 64 * 1024;
@@ -54,23 +60,22 @@ impl Reader {
 
     /// Moves to the last `count` records.
     pub fn seek_tail(&mut self, count: u64) -> io::Result<()> {
-        self.buffer.clear();
-        self.at = 0;
-        self.skipping = false;
+        self.forget_line();
+        self.file = None;
         let mut left = count;
-        let mut number = 0;
-        let mut oldest = None;
-        while let Some(mut file) = open(&numbered(&self.path, number))? {
-            let (position, found) = back(&mut file, left)?;
+        for place in self.files()? {
+            // Rotated away meanwhile: those behind it, too.
+            let Some(mut file) = self.open_place(place)? else {
+                break;
+            };
+            let (position, found) = back(&file, left)?;
             file.seek(SeekFrom::Start(position))?;
-            oldest = Some(file);
+            self.file = Some(file);
             left -= found.min(left);
-            number += 1;
-            if left == 0 || number == FILES_MAX {
+            if left == 0 {
                 break;
             }
         }
-        self.file = oldest;
         Ok(())
     }
 
@@ -149,62 +154,116 @@ impl Reader {
         self.buffer.resize(length + CHUNK, 0);
         let read = file.read(&mut self.buffer[length..]);
         self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
-        Ok(read? > 0)
+        if read? > 0 {
+            return Ok(true);
+        }
+        // Emptied by somebody: what is written from now on is read from its beginning.
+        if file.stream_position()? > file.metadata()?.len() {
+            file.rewind()?;
+            self.forget_line();
+        }
+        Ok(false)
     }
 
     /// Goes to the file that follows; false if this is the newest.
     fn advance(&mut self) -> io::Result<bool> {
-        let Some(file) = &self.file else {
-            self.file = self.oldest()?;
-            return Ok(self.file.is_some());
+        let me = match &self.file {
+            None => None,
+            Some(file) => Some(file.metadata()?.ino()),
         };
-        let me = file.metadata()?.ino();
-        // Names move while one looks: whatever is found is opened and looked at again.
+        if me.is_some() && self.newest()? == me {
+            return Ok(false);
+        }
         loop {
-            let mut number = 0;
-            let next = loop {
-                let Some(candidate) = open(&numbered(&self.path, number))? else {
-                    // Not there any more: rotated away, or the log was removed.
-                    break self.oldest()?;
-                };
-                if candidate.metadata()?.ino() == me {
-                    if number == 0 {
-                        return Ok(false);
-                    }
-                    break open(&numbered(&self.path, number - 1))?;
-                }
-                number += 1;
-                if number == FILES_MAX {
-                    return Ok(false);
-                }
+            let files = self.files()?;
+            let place = match files.iter().position(|place| Some(place.inode) == me) {
+                Some(0) => return Ok(false),
+                Some(at) => files[at - 1],
+                None => match files.last() {
+                    None => return Ok(false),
+                    Some(oldest) => *oldest,
+                },
             };
-            let Some(next) = next else {
-                return Ok(false);
-            };
-            if next.metadata()?.ino() == me {
+            let Some(next) = self.open_place(place)? else {
                 continue;
-            }
+            };
             // More may have been written to this one between its end and its rotation.
             if self.fill()? {
                 return Ok(true);
             }
             self.file = Some(next);
             // A line that was cut off there does not go on here.
-            self.buffer.clear();
-            self.at = 0;
+            self.forget_line();
             return Ok(true);
         }
     }
 
+    fn forget_line(&mut self) {
+        self.buffer.clear();
+        self.at = 0;
+        self.skipping = false;
+    }
+
     fn oldest(&self) -> io::Result<Option<File>> {
-        let mut oldest = None;
-        for number in 0..FILES_MAX {
-            match open(&numbered(&self.path, number))? {
-                Some(file) => oldest = Some(file),
-                None => break,
+        loop {
+            let Some(place) = self.files()?.pop() else {
+                return Ok(None);
+            };
+            if let Some(file) = self.open_place(place)? {
+                return Ok(Some(file));
             }
         }
-        Ok(oldest)
+    }
+
+    /// The inode number of the newest file.
+    fn newest(&self) -> io::Result<Option<u64>> {
+        inode(&self.path)
+    }
+
+    /// The files that there are, newest first.
+    fn files(&self) -> io::Result<Vec<Place>> {
+        let mut files: Vec<Place> = Vec::new();
+        let (mut number, mut missing) = (0, 0);
+        while missing < GAP {
+            match inode(&numbered(&self.path, number))? {
+                None => missing += 1,
+                Some(inode) => {
+                    missing = 0;
+                    if files.last().is_none_or(|last| last.inode != inode) {
+                        files.push(Place { inode, number });
+                    }
+                }
+            }
+            number += 1;
+        }
+        Ok(files)
+    }
+
+    /// Opens a file where it was seen, or where it has moved to since; none if it is gone.
+    fn open_place(&self, place: Place) -> io::Result<Option<File>> {
+        for number in place.number..place.number + GAP {
+            if let Some(file) = open(&numbered(&self.path, number))?
+                && file.metadata()?.ino() == place.inode
+            {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A file, and the number it had.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    inode: u64,
+    number: u32,
+}
+
+fn inode(path: &Path) -> io::Result<Option<u64>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -217,16 +276,18 @@ fn open(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Where the last `count` lines of a file begin, and how many there are.
-fn back(file: &mut File, count: u64) -> io::Result<(u64, u64)> {
-    let mut end = file.metadata()?.len();
-    let length = end;
+fn back(file: &File, count: u64) -> io::Result<(u64, u64)> {
+    let length = file.metadata()?.len();
+    if count == 0 || length == 0 {
+        return Ok((length, 0));
+    }
+    let mut end = length;
     let mut chunk = vec![0; CHUNK];
     let mut found = 0;
     while end > 0 {
         let size = usize::try_from(end).unwrap_or(CHUNK).min(CHUNK);
         let start = end - size as u64;
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut chunk[..size])?;
+        file.read_exact_at(&mut chunk[..size], start)?;
         for at in (0..size).rev() {
             let position = start + at as u64 + 1;
             // The newline at the very end closes the last line, it begins none.
@@ -239,10 +300,7 @@ fn back(file: &mut File, count: u64) -> io::Result<(u64, u64)> {
         }
         end = start;
     }
-    if count == 0 {
-        return Ok((length, 0));
-    }
-    Ok((0, found + u64::from(length > 0)))
+    Ok((0, found + 1))
 }
 
 #[cfg(test)]
@@ -316,6 +374,117 @@ mod tests {
         assert_eq!(rest(&mut Reader::open(&path).unwrap()), numbers(0, 2));
     }
 
+    /// One writes small files round and round as fast as it can, the other follows by the watch
+    /// alone: what the reader says is a run of lines without a gap or a repetition, as long as it
+    /// keeps up, and the last line always comes.
+    #[test]
+    fn a_follower_in_another_thread_gives_each_record_once() {
+        const LINES: u32 = 30_000;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut reader = Reader::open(&path).unwrap();
+        reader.watch().unwrap();
+        // So many files that none is rotated away under the reader.
+        let mut writer = Writer::open(&path, 4000, 1000).unwrap();
+        let writing = std::thread::spawn(move || {
+            for n in 0..LINES {
+                writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+            }
+        });
+        let mut next = 0;
+        while next < LINES {
+            while let Some(record) = reader.next().unwrap() {
+                assert_eq!(
+                    String::from_utf8(record.data).unwrap(),
+                    format!("line {next}\n")
+                );
+                next += 1;
+            }
+            if next < LINES {
+                assert!(is_readable(&mut reader), "waits for line {next}");
+                reader.drain().unwrap();
+            }
+        }
+        writing.join().unwrap();
+        assert!(reader.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_tail_is_exact_while_the_files_rotate() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 600, 2000).unwrap();
+        for n in 0..200 {
+            writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+        }
+        let writing = std::thread::spawn(move || {
+            for n in 200..1500 {
+                writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+            }
+        });
+        while !writing.is_finished() {
+            let mut reader = Reader::open(&path).unwrap();
+            reader.seek_tail(100).unwrap();
+            let seen = rest(&mut reader);
+            // More may have come since, and no line is missing.
+            assert!(seen.len() >= 100, "{}", seen.len());
+            let first: u32 = seen[0]["line ".len()..].trim().parse().unwrap();
+            let upto = first + u32::try_from(seen.len()).unwrap();
+            assert!(seen == numbers(first, upto), "{} from {first}", seen.len());
+        }
+        writing.join().unwrap();
+    }
+
+    #[test]
+    fn a_reader_that_fell_behind_goes_on_with_the_oldest_that_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 500, 3).unwrap();
+        writer.output(Stream::Stdout, 0, b"line 0\n");
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!(rest(&mut reader), numbers(0, 1));
+        for n in 1..200 {
+            writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+        }
+        let seen = rest(&mut reader);
+        let all = rest(&mut Reader::open(&path).unwrap());
+        // Its own file to its end, then all there is.
+        assert!(seen.ends_with(&all), "{seen:?}");
+        let own = u32::try_from(seen.len() - all.len()).unwrap();
+        assert_eq!(seen[..own as usize], numbers(1, own + 1));
+    }
+
+    #[test]
+    fn a_log_that_somebody_emptied_is_read_from_its_new_beginning() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 1 << 20, 2).unwrap();
+        writer.output(Stream::Stdout, 0, b"line 0\nline 1\n");
+        let mut reader = Reader::open(&path).unwrap();
+        assert_eq!(rest(&mut reader), numbers(0, 2));
+        File::options()
+            .write(true)
+            .truncate(true)
+            .open(&path)
+            .unwrap();
+        assert_eq!(rest(&mut reader), numbers(0, 0));
+        writer.output(Stream::Stdout, 0, b"line 2\n");
+        assert_eq!(rest(&mut reader), numbers(2, 3));
+    }
+
+    fn is_readable(reader: &mut Reader) -> bool {
+        let fd = reader.watch().unwrap();
+        let mut fds = [rustix::event::PollFd::new(
+            &fd,
+            rustix::event::PollFlags::IN,
+        )];
+        let patience = rustix::event::Timespec {
+            tv_sec: 20,
+            tv_nsec: 0,
+        };
+        rustix::event::poll(&mut fds, Some(&patience)).unwrap() == 1
+    }
+
     #[test]
     fn the_watch_is_readable_after_a_change() {
         let dir = tempfile::tempdir().unwrap();
@@ -325,16 +494,7 @@ mod tests {
         Writer::open(&path, 100, 2)
             .unwrap()
             .output(Stream::Stdout, 0, b"x\n");
-        let fd = reader.watch().unwrap();
-        let mut fds = [rustix::event::PollFd::new(
-            &fd,
-            rustix::event::PollFlags::IN,
-        )];
-        let second = rustix::event::Timespec {
-            tv_sec: 5,
-            tv_nsec: 0,
-        };
-        assert_eq!(rustix::event::poll(&mut fds, Some(&second)).unwrap(), 1);
+        assert!(is_readable(&mut reader));
         reader.drain().unwrap();
         assert_eq!(rest(&mut reader), ["x\n"]);
     }

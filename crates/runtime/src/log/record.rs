@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::lines::Piece;
 use super::time;
 
 /// Which stream a record came from.
@@ -34,16 +35,16 @@ pub struct Record {
 }
 
 /// Appends a record: the same bytes that Docker's encoder writes.
-pub(super) fn write(out: &mut Vec<u8>, stream: Stream, time_ns: i64, text: &[u8], newline: bool) {
+pub(super) fn write(out: &mut Vec<u8>, stream: Stream, piece: Piece<'_>) {
     out.extend_from_slice(b"{\"log\":\"");
-    escape(out, text);
-    if newline {
+    escape(out, piece.text);
+    if piece.newline {
         out.extend_from_slice(b"\\n");
     }
     out.extend_from_slice(b"\",\"stream\":\"");
     out.extend_from_slice(stream.name());
     out.extend_from_slice(b"\",\"time\":\"");
-    time::write(out, time_ns);
+    time::write(out, piece.time_ns);
     out.extend_from_slice(b"\"}\n");
 }
 
@@ -70,8 +71,9 @@ pub(super) fn parse(line: &[u8]) -> Option<Record> {
     })
 }
 
-/// Escapes as Docker's encoder does: the JSON escapes it knows, markup as `\u00..`, bytes that are
-/// no UTF-8 as the replacement character.
+/// Escapes as Docker's encoder does (`jsonlogbytes.go`): newline and carriage return have their
+/// short form, all other control characters, tabs too, and markup are `\u00..`, bytes that are no
+/// UTF-8 the replacement character.
 fn escape(out: &mut Vec<u8>, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         escape_str(out, chunk.valid());
@@ -110,7 +112,6 @@ fn escape_str(out: &mut Vec<u8>, text: &str) {
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
             _ => {
                 out.extend_from_slice(b"\\u00");
                 out.push(HEX[usize::from(byte >> 4)]);
@@ -131,13 +132,12 @@ mod tests {
 
     fn line(text: &[u8], newline: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        write(
-            &mut out,
-            Stream::Stderr,
-            1_700_000_000_000_000_000,
+        let piece = Piece {
             text,
             newline,
-        );
+            time_ns: 1_700_000_000_000_000_000,
+        };
+        write(&mut out, Stream::Stderr, piece);
         out
     }
 
@@ -145,7 +145,7 @@ mod tests {
     fn a_record_is_written_byte_for_byte_as_docker_writes_it() {
         assert_eq!(
             String::from_utf8(line(b"a <b> & \"c\" \\ \t\r\x1b[0m", true)).unwrap(),
-            "{\"log\":\"a \\u003cb\\u003e \\u0026 \\\"c\\\" \\\\ \\t\\r\\u001b[0m\\n\",\
+            "{\"log\":\"a \\u003cb\\u003e \\u0026 \\\"c\\\" \\\\ \\u0009\\r\\u001b[0m\\n\",\
              \"stream\":\"stderr\",\"time\":\"2023-11-14T22:13:20Z\"}\n"
         );
         assert!(
@@ -160,7 +160,58 @@ mod tests {
         );
     }
 
+    /// Go's `utf8.DecodeRune`, for the comparison below: the length of the character at the start,
+    /// none where there is none.
+    fn decode_rune(bytes: &[u8]) -> Option<usize> {
+        let first = *bytes.first()?;
+        let (length, second) = match first {
+            0..=0x7f => return Some(1),
+            0xc2..=0xdf => (2, 0x80..=0xbf),
+            0xe0 => (3, 0xa0..=0xbf),
+            0xed => (3, 0x80..=0x9f),
+            0xe1..=0xef => (3, 0x80..=0xbf),
+            0xf0 => (4, 0x90..=0xbf),
+            0xf1..=0xf3 => (4, 0x80..=0xbf),
+            0xf4 => (4, 0x80..=0x8f),
+            _ => return None,
+        };
+        let rest = bytes.get(2..length)?;
+        let whole = second.contains(&bytes[1]) && rest.iter().all(|b| (0x80..=0xbf).contains(b));
+        whole.then_some(length)
+    }
+
+    /// Docker's `ffjsonWriteJSONBytesAsString`, byte by byte as it is described.
+    fn as_docker_escapes(mut bytes: &[u8]) -> String {
+        let mut out = String::new();
+        while let Some(first) = bytes.first() {
+            let length = decode_rune(bytes);
+            match (length, first) {
+                (None, _) => out.push_str("\\ufffd"),
+                (_, b'\n') => out.push_str("\\n"),
+                (_, b'\r') => out.push_str("\\r"),
+                (_, b'"' | b'\\') => out.extend(['\\', char::from(*first)]),
+                (_, 0..0x20 | b'<' | b'>' | b'&') => out.push_str(&format!("\\u{first:04x}")),
+                (Some(length), _) => match std::str::from_utf8(&bytes[..length]).unwrap() {
+                    "\u{2028}" => out.push_str("\\u2028"),
+                    "\u{2029}" => out.push_str("\\u2029"),
+                    character => out.push_str(character),
+                },
+            }
+            bytes = &bytes[length.unwrap_or(1)..];
+        }
+        out
+    }
+
     proptest! {
+        #[test]
+        fn any_bytes_are_escaped_as_docker_escapes_them(
+            text in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(b"\xe2\x80\xa8\xa9\xed\xa0\xf4\x90\xf0\x9f<>&\"\\\n\r\t\x7f".to_vec())], 0..64)
+        ) {
+            let mut out = Vec::new();
+            escape(&mut out, &text);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), as_docker_escapes(&text));
+        }
+
         #[test]
         fn text_is_read_back(text in "\\PC*", newline: bool) {
             let line = line(text.as_bytes(), newline);

@@ -1,188 +1,64 @@
-//! Writing a log: bounded files, whole records, a full disk survived.
+//! Writing a log: both streams, line by line, into its files.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
-use super::record;
+use super::files::Files;
 use super::{Lines, Stream};
 
 /// Writes the log of one container.
 #[derive(Debug)]
 pub struct Writer {
-    path: PathBuf,
-    max_size: u64,
-    max_files: u32,
-    file: File,
-    size: u64,
     stdout: Lines,
     stderr: Lines,
-    batch: Vec<u8>,
-    lost: u64,
-    why: String,
+    files: Files,
 }
 
 impl Writer {
     /// Opens or goes on with the log at `path`, of at most `max_files` files (at least one) of
     /// `max_size` bytes.
     pub fn open(path: &Path, max_size: u64, max_files: u32) -> io::Result<Writer> {
-        let (file, size) = open(path)?;
         Ok(Writer {
-            path: path.to_owned(),
-            max_size: max_size.max(1),
-            max_files: max_files.max(1),
-            file,
-            size,
             stdout: Lines::default(),
             stderr: Lines::default(),
-            batch: Vec::new(),
-            lost: 0,
-            why: String::new(),
+            files: Files::open(path, max_size, max_files)?,
         })
     }
 
     /// Takes output as it was read. Never fails: what cannot be written is counted, and said in
     /// the log as soon as it can be written to again.
     pub fn output(&mut self, stream: Stream, time_ns: i64, bytes: &[u8]) {
-        let lines = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        let batch = &mut self.batch;
-        lines.push(bytes, |text, newline| {
-            record::write(batch, stream, time_ns, text, newline);
-        });
-        self.flush(time_ns);
+        let (lines, files) = self.both(stream);
+        lines.push(bytes, time_ns, |piece| files.record(stream, piece));
+        files.flush(time_ns);
     }
 
     /// A stream has ended.
     pub fn finish(&mut self, stream: Stream, time_ns: i64) {
-        let lines = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        let batch = &mut self.batch;
-        lines.finish(|text, newline| record::write(batch, stream, time_ns, text, newline));
-        self.flush(time_ns);
+        let (lines, files) = self.both(stream);
+        lines.finish(time_ns, |piece| files.record(stream, piece));
+        files.flush(time_ns);
     }
 
     /// What could not be written so far, if anything.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        (self.lost > 0).then(|| format!("{} log records were lost: {}", self.lost, self.why))
+        self.files.trouble()
     }
 
-    fn flush(&mut self, time_ns: i64) {
-        if self.batch.is_empty() {
-            return;
-        }
-        if self.lost > 0 {
-            let text = format!("wharf: {} log records were lost: {}", self.lost, self.why);
-            let mut note = Vec::new();
-            record::write(&mut note, Stream::Stderr, time_ns, text.as_bytes(), true);
-            note.append(&mut self.batch);
-            self.batch = note;
-        }
-        match self.write_batch() {
-            Ok(()) => self.lost = 0,
-            Err(error) => {
-                let records = self.batch.iter().filter(|byte| **byte == b'\n').count() as u64;
-                // The note about earlier losses was not written either.
-                self.lost += records - u64::from(self.lost > 0);
-                self.why = error.to_string();
-            }
-        }
-        self.batch.clear();
-        // A burst leaves no large buffer behind.
-        self.batch.shrink_to(4096);
+    fn both(&mut self, stream: Stream) -> (&mut Lines, &mut Files) {
+        let lines = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        (lines, &mut self.files)
     }
-
-    fn write_batch(&mut self) -> io::Result<()> {
-        let mut from = 0;
-        while from < self.batch.len() {
-            let room = self.max_size.saturating_sub(self.size);
-            let upto = fit(&self.batch[from..], room).map(|length| from + length);
-            let end = match upto {
-                Some(end) => end,
-                None if self.size > 0 => {
-                    self.rotate()?;
-                    continue;
-                }
-                // A record that is longer than a file may be gets a file of its own.
-                None => from + first(&self.batch[from..]),
-            };
-            if let Err(error) = self.file.write_all(&self.batch[from..end]) {
-                // Whole records only. If even this fails, readers skip the broken line.
-                let _ = self.file.set_len(self.size);
-                return Err(error);
-            }
-            self.size += (end - from) as u64;
-            from = end;
-        }
-        Ok(())
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        if self.max_files == 1 {
-            // A reader that follows finds another file under the name, as after any rotation.
-            fs::remove_file(&self.path)?;
-        }
-        for number in (1..self.max_files).rev() {
-            let from = numbered(&self.path, number - 1);
-            match fs::rename(&from, numbered(&self.path, number)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        (self.file, self.size) = open(&self.path)?;
-        Ok(())
-    }
-}
-
-/// The longest run of whole records at the start of `batch` that fits into `room`; none if not
-/// even one does.
-fn fit(batch: &[u8], room: u64) -> Option<usize> {
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if batch.len() <= room {
-        return Some(batch.len());
-    }
-    batch[..room]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map(|at| at + 1)
-}
-
-fn first(batch: &[u8]) -> usize {
-    batch
-        .iter()
-        .position(|byte| *byte == b'\n')
-        .map_or(batch.len(), |at| at + 1)
-}
-
-/// The name of a file of the log: 0 is the newest.
-pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
-    if number == 0 {
-        return path.to_owned();
-    }
-    let mut name = OsString::from(path);
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
-}
-
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(path)?;
-    let size = file.metadata()?.len();
-    Ok((file, size))
 }
 
 #[cfg(test)]
 mod tests {
+    use fs::{self, File};
+
     use super::*;
     use crate::log::Reader;
 
@@ -205,7 +81,7 @@ mod tests {
         writer.output(Stream::Stdout, 3, b"f\n");
         writer.output(Stream::Stdout, 4, b"open");
         writer.finish(Stream::Stdout, 5);
-        assert_eq!(texts(&path), ["one\n", "err\n", "half\n", "open\n"]);
+        assert_eq!(texts(&path), ["one\n", "err\n", "half\n", "open"]);
     }
 
     #[test]
@@ -230,6 +106,19 @@ mod tests {
     }
 
     #[test]
+    fn files_beyond_a_bound_that_was_lowered_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        for (files, left) in [(5, 5), (2, 2), (1, 1)] {
+            let mut writer = Writer::open(&path, 200, files).unwrap();
+            for n in 0..30 {
+                writer.output(Stream::Stdout, n, format!("line {n}\n").as_bytes());
+            }
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), left);
+        }
+    }
+
+    #[test]
     fn one_file_alone_is_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x-json.log");
@@ -241,16 +130,17 @@ mod tests {
         assert_eq!(texts(&path).last().map(String::as_str), Some("line 19\n"));
     }
 
+    fn disk_full() -> File {
+        File::options().write(true).open("/dev/full").unwrap()
+    }
+
     #[test]
     fn records_lost_to_a_full_disk_are_counted_and_said_when_there_is_room_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x-json.log");
         let mut writer = Writer::open(&path, 1 << 20, 3).unwrap();
         writer.output(Stream::Stdout, 1, b"before\n");
-        let kept = std::mem::replace(
-            &mut writer.file,
-            File::options().write(true).open("/dev/full").unwrap(),
-        );
+        let kept = writer.files.replace_file(disk_full()).unwrap();
         writer.output(Stream::Stdout, 2, b"lost 1\nlost 2\n");
         writer.output(Stream::Stdout, 3, b"lost 3\n");
         assert!(
@@ -259,12 +149,102 @@ mod tests {
                 .unwrap()
                 .starts_with("3 log records were lost: No space left")
         );
-        writer.file = kept;
+        writer.files.replace_file(kept);
         writer.output(Stream::Stdout, 4, b"after\n");
         assert_eq!(writer.trouble(), None);
         let texts = texts(&path);
         assert_eq!(texts.len(), 3, "{texts:?}");
         assert!(texts[1].contains("3 log records were lost"), "{texts:?}");
         assert_eq!(texts[2], "after\n");
+    }
+
+    /// As a disk does that fills up: a pipe takes so much and no more, until it is read from.
+    #[test]
+    fn a_record_that_was_cut_off_is_completed_and_only_what_follows_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 1 << 30, 3).unwrap();
+        let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
+        writer.files.replace_file(File::from(write));
+        // Longer than what a pipe takes whole or not at all.
+        let line = |n: i64| format!("{n:0>5000}\n");
+        let wanted = 40;
+        for n in 0..wanted {
+            writer.output(Stream::Stdout, n, line(n).as_bytes());
+        }
+        assert!(writer.trouble().is_some());
+        let mut read = File::from(read);
+        let mut bytes = Vec::new();
+        let full = std::io::Read::read_to_end(&mut read, &mut bytes).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
+        assert_ne!(bytes.last(), Some(&b'\n'), "it was not cut off");
+        writer.output(Stream::Stdout, wanted, line(wanted).as_bytes());
+        drop(writer);
+        std::io::Read::read_to_end(&mut read, &mut bytes).unwrap();
+        fs::write(&path, bytes).unwrap();
+
+        let texts = texts(&path);
+        let lost = |text: &String| text.contains("were lost");
+        let note = texts.iter().position(lost).unwrap();
+        for (n, text) in (0..).zip(&texts[..note]) {
+            assert_eq!(*text, line(n));
+        }
+        let said: usize = texts[note].split(' ').nth(1).unwrap().parse().unwrap();
+        assert_eq!(note + said, 40, "{}", texts[note]);
+        assert_eq!(texts[note + 1..], [line(wanted)]);
+    }
+
+    #[test]
+    fn a_log_whose_writer_was_killed_in_the_middle_loses_that_record_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        Writer::open(&path, 1 << 20, 3)
+            .unwrap()
+            .output(Stream::Stdout, 1, b"one\ntwo\n");
+        let length = fs::metadata(&path).unwrap().len();
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(length - 9)
+            .unwrap();
+        Writer::open(&path, 1 << 20, 3)
+            .unwrap()
+            .output(Stream::Stdout, 2, b"three\n");
+        assert_eq!(texts(&path), ["one\n", "three\n"]);
+    }
+
+    #[test]
+    fn a_rotation_that_fails_halfway_is_completed_later_and_loses_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 200, 3).unwrap();
+        writer.output(Stream::Stdout, 1, b"one\n");
+        writer.output(Stream::Stdout, 1, b"two\n");
+        // Where the new file should go, there is a directory now: as good as a full disk.
+        fs::rename(&path, dir.path().join("x-json.log.1")).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::create_dir(dir.path().join("x-json.log.2")).unwrap();
+        fs::write(dir.path().join("x-json.log.2/full"), b"").unwrap();
+        for _ in 0..5 {
+            writer.output(Stream::Stdout, 2, b"lost\n");
+        }
+        assert!(writer.trouble().unwrap().starts_with("5 log records"));
+        fs::remove_file(dir.path().join("x-json.log.2/full")).unwrap();
+        fs::remove_dir(dir.path().join("x-json.log.2")).unwrap();
+        fs::remove_dir(&path).unwrap();
+        writer.output(Stream::Stdout, 3, b"after\n");
+        let texts = texts(&path);
+        assert_eq!(texts[..2], ["one\n", "two\n"]);
+        assert_eq!(texts.last().map(String::as_str), Some("after\n"));
+    }
+
+    #[test]
+    fn a_chunk_of_nothing_but_newlines_takes_no_large_buffer() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 1 << 30, 3).unwrap();
+        writer.output(Stream::Stdout, 1, &vec![b'\n'; 100_000]);
+        assert_eq!(texts(&path).len(), 100_000);
     }
 }
