@@ -57,7 +57,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use fs::{self, File};
+    use std::fs::{self, File};
 
     use super::*;
     use crate::log::Reader;
