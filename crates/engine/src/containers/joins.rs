@@ -9,6 +9,9 @@ use crate::model::{NamespaceMode, NetworkMode};
 use crate::oci::{CgroupNs, IpcNs, Namespaces, NetworkNs, PidNs, UtsNs};
 use crate::{Engine, Error, Result};
 
+/// What the kernel says of a file that is a namespace (`linux/magic.h`).
+const NSFS_MAGIC: i64 = 0x6e73_6673;
+
 /// For a start. What is joined must run now.
 pub(super) fn resolve(engine: &Engine, snapshot: &Snapshot) -> Result<Namespaces> {
     let spec = &snapshot.record.spec;
@@ -18,7 +21,7 @@ pub(super) fn resolve(engine: &Engine, snapshot: &Snapshot) -> Result<Namespaces
             _ if spec.network_disabled => NetworkNs::Private,
             NetworkMode::Default | NetworkMode::Bridge | NetworkMode::None => NetworkNs::Private,
             NetworkMode::Host => NetworkNs::Host,
-            NetworkMode::Path(path) => NetworkNs::Join(PathBuf::from(path)),
+            NetworkMode::Path(path) => NetworkNs::Join(named(path)?),
             NetworkMode::Container(id) => {
                 let donor = running(engine, snapshot, id, "network")?;
                 NetworkNs::Join(namespace(&donor, "net"))
@@ -96,6 +99,23 @@ fn running(engine: &Engine, own: &Snapshot, id: &str, kind: &str) -> Result<Arc<
         donor.name(),
         status_word(donor.state.status)
     )))
+}
+
+/// A named network namespace. Said here, and not in the kernel's words: the docker CLI takes
+/// "no such file or directory" in any error for a program that does not exist.
+fn named(path: &str) -> Result<PathBuf> {
+    match rustix::fs::statfs(path) {
+        Ok(found) if found.f_type == NSFS_MAGIC => Ok(PathBuf::from(path)),
+        Ok(_) => Err(Error::InvalidArgument(format!(
+            "cannot join network namespace {path}: it is not a namespace"
+        ))),
+        Err(rustix::io::Errno::NOENT) => Err(Error::InvalidArgument(format!(
+            "cannot join network namespace {path}: it does not exist"
+        ))),
+        Err(error) => Err(Error::InvalidArgument(format!(
+            "cannot join network namespace {path}: {error}"
+        ))),
+    }
 }
 
 fn namespace(donor: &Snapshot, kind: &str) -> PathBuf {
