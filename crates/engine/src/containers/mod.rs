@@ -61,11 +61,6 @@ pub(crate) use restore::restore;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use task::not_running;
 
-/// Stands where a body is still being written.
-pub(crate) fn missing<T>(what: &str) -> Result<T> {
-    Err(Error::NotImplemented(format!("{what} is not there yet")))
-}
-
 /// Every `container` argument is a full id, a name (with or without leading slash) or a unique
 /// prefix of an id.
 impl Engine {
