@@ -20,6 +20,8 @@ pub struct PathStat {
 pub struct PutOptions {
     /// Refuse to replace a directory by a non-directory, or the other way round.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the archive's owners instead of giving everything to root.
+    /// Keep the archive's owners. They are kept in any case, as dockerd does without this; its
+    /// handing everything to the container's user is not imitated, since its documentation says
+    /// otherwise.
     pub copy_uid_gid: bool,
 }
