@@ -61,7 +61,10 @@ impl std::fmt::Display for Finding {
                 write!(f, "the index of layer {diff_id} is broken: {reason}")
             }
             Finding::Unverifiable(diff_id) => {
-                write!(f, "layer {diff_id} is kept as a directory and cannot be verified")
+                write!(
+                    f,
+                    "layer {diff_id} is kept as a directory and cannot be verified"
+                )
             }
             Finding::Stray(path) => write!(f, "{} does not belong here", path.display()),
             Finding::Unreadable(message) => write!(f, "cannot be read: {message}"),
@@ -91,8 +94,16 @@ impl Store {
         repair: Repair,
         report: &mut dyn FnMut(&Finding),
     ) -> Result<FsckSummary, StoreError> {
-        let _one_at_a_time = self.maintenance().lock().unwrap_or_else(PoisonError::into_inner);
-        let mut check = Check { store: self, repair, report, summary: FsckSummary::default() };
+        let _one_at_a_time = self
+            .maintenance()
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut check = Check {
+            store: self,
+            repair,
+            report,
+            summary: FsckSummary::default(),
+        };
         for message in self.facts().check()? {
             check.found(&Finding::Database(message), None);
         }
@@ -172,7 +183,10 @@ impl Check<'_> {
             }
             LayerState::Corrupt { actual } => {
                 let quarantine = || store.layers().quarantine(&diff_id, &store.quarantine());
-                self.found(&Finding::CorruptLayer { diff_id, actual }, Some(&quarantine));
+                self.found(
+                    &Finding::CorruptLayer { diff_id, actual },
+                    Some(&quarantine),
+                );
             }
         }
     }
@@ -180,7 +194,9 @@ impl Check<'_> {
     fn found(&mut self, finding: &Finding, remedy: Option<&dyn Fn() -> Result<(), StoreError>>) {
         self.summary.findings += 1;
         (self.report)(finding);
-        let Some(remedy) = remedy.filter(|_| self.repair == Repair::Yes) else { return };
+        let Some(remedy) = remedy.filter(|_| self.repair == Repair::Yes) else {
+            return;
+        };
         match remedy() {
             Ok(()) => self.summary.repaired += 1,
             Err(error) => (self.report)(&Finding::Unreadable(error.to_string())),

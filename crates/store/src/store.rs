@@ -123,6 +123,10 @@ fn lock_root(root: &Path) -> Result<File, StoreError> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::InUse(root.to_path_buf())),
-        Err(source) => Err(StoreError::Io { action: "lock", path, source: source.into() }),
+        Err(source) => Err(StoreError::Io {
+            action: "lock",
+            path,
+            source: source.into(),
+        }),
     }
 }
