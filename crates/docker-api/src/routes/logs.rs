@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
+use wharf_engine::Error;
 use wharf_engine::model::{LogLine, LogOptions, LogStream, StdStream};
 
 use crate::call::Call;
@@ -66,20 +67,22 @@ pub(super) async fn logs(call: Call, id: &str) -> Outcome {
     ))
 }
 
+/// Lines that are there already go out together, up to this much.
+const TOGETHER: usize = 32 * 1024;
+
 async fn write(mut log: LogStream, style: Style, writer: Writer) {
     loop {
-        let line = tokio::select! {
+        let first = tokio::select! {
             line = log.lines.recv() => line,
             () = writer.gone() => return,
         };
-        let bytes = match line {
-            None => return,
-            Some(Ok(line)) => style.print(line),
-            Some(Err(error)) => style.framing.encode(
-                StdStream::System,
-                format!("Error grabbing logs: {error}\n").into_bytes(),
-            ),
-        };
+        let Some(first) = first else { return };
+        let mut bytes = style.print_or_say(first);
+        while bytes.len() < TOGETHER
+            && let Ok(line) = log.lines.try_recv()
+        {
+            bytes.append(&mut style.print_or_say(line));
+        }
         if writer.bytes(bytes).await.is_err() {
             return;
         }
@@ -87,6 +90,17 @@ async fn write(mut log: LogStream, style: Style, writer: Writer) {
 }
 
 impl Style {
+    /// A line, or in its place what went wrong with it.
+    fn print_or_say(&self, line: Result<LogLine, Error>) -> Vec<u8> {
+        match line {
+            Ok(line) => self.print(line),
+            Err(error) => self.framing.encode(
+                StdStream::System,
+                format!("Error grabbing logs: {error}\n").into_bytes(),
+            ),
+        }
+    }
+
     fn print(&self, line: LogLine) -> Vec<u8> {
         if !self.timestamps && self.details.is_none() {
             return self.framing.encode(line.stream, line.data);
