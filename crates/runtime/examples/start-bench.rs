@@ -16,7 +16,7 @@ use oci_spec::runtime::Spec;
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::thread::{Timespec, nanosleep};
 use wharf_runtime::cgroup::{Layout, Place};
-use wharf_runtime::{Io, Launch, Rootfs, Stdio, create, seccomp};
+use wharf_runtime::{EndsWith, Io, Launch, Rootfs, Stdio, create, seccomp};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -61,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }),
             seccomp: Some(&filter),
             preserve_fds: 0,
+            ends_with: EndsWith::Nobody,
         })?;
         let made = begin.elapsed();
         created.start.start()?;

@@ -33,6 +33,31 @@ fn a_container_is_alone_in_its_namespaces() {
 }
 
 #[test]
+fn a_new_network_has_its_loopback_on() {
+    if !able() {
+        return;
+    }
+    let out = Bundle::script("grep -c 0100007F /proc/net/fib_trie; cat /sys/class/net/lo/flags")
+        .run()
+        .out;
+    assert!(out.ends_with("0x9\n"), "{out}");
+}
+
+#[test]
+fn cgroups_of_version_1_without_a_namespace_are_the_containers_own() {
+    if !able() {
+        return;
+    }
+    let mut bundle = Bundle::script("cat /sys/fs/cgroup/memory/memory.limit_in_bytes");
+    if !bundle.cgroup("memory").starts_with("/sys/fs/cgroup/memory") {
+        return;
+    }
+    bundle.share("cgroup");
+    bundle.spec["linux"]["resources"]["memory"] = json!({"limit": 32 << 20});
+    assert_eq!(bundle.run().ok(), (32 << 20).to_string());
+}
+
+#[test]
 fn a_namespace_that_is_not_asked_for_is_the_hosts() {
     if !able() {
         return;

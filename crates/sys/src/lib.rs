@@ -5,6 +5,7 @@ pub mod bpf;
 pub mod clone;
 pub mod descriptors;
 pub mod heap;
+pub mod loopback;
 pub mod mount;
 pub mod namespaces;
 pub mod pidfd;

@@ -15,7 +15,8 @@ use super::{CliError, io};
 use crate::cgroup::{Layout, Place};
 use crate::launch::error::LaunchError;
 use crate::launch::{
-    Created, Launch, Namespaces, Rootfs, StartHandle, create, create_waiting_on, run_hooks,
+    Created, EndsWith, Launch, Namespaces, Rootfs, StartHandle, create, create_waiting_on,
+    run_hooks,
 };
 use crate::seccomp::{self, Filter};
 
@@ -101,6 +102,7 @@ impl Bundle {
             }),
             seccomp: self.filter.as_ref(),
             preserve_fds: arguments.preserve_fds,
+            ends_with: EndsWith::Nobody,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
@@ -11,7 +12,7 @@ use wharf_sys::rooted::Root;
 
 use super::mountpoint::Missing;
 use super::mounts::{failed, put};
-use crate::cgroup::{Hierarchy, HierarchyKind, Layout};
+use crate::cgroup::{Cgroup, Hierarchy, HierarchyKind, Layout};
 use crate::launch::error::{Failure, Step};
 use crate::launch::mount_failure;
 use crate::launch::plan::{MountPlan, Plan};
@@ -26,13 +27,14 @@ pub(super) fn mount(
     mount: &MountPlan,
     plan: &Plan,
     layout: Option<&Layout>,
+    cgroup: Option<&Cgroup>,
 ) -> Result<(), Failure> {
     let hierarchies = layout.map(Layout::hierarchies).unwrap_or_default();
     let private = plan.new.contains(Kinds::CGROUP);
     if let [only] = hierarchies
         && *only.kind() == HierarchyKind::Unified
     {
-        let tree = tree_of(only, mount, private).map_err(mount_failure(
+        let tree = tree_of(only, mount, private, None).map_err(mount_failure(
             Step::Mount,
             mount.destination.display().to_string(),
         ))?;
@@ -46,7 +48,7 @@ pub(super) fn mount(
         };
         let place = mount.destination.join(name);
         let fail = || mount_failure(Step::Mount, place.display().to_string());
-        let tree = match tree_of(hierarchy, mount, private) {
+        let tree = match tree_of(hierarchy, mount, private, cgroup) {
             // One that limits nothing is no loss: it may not be for us to mount.
             Err(_) if !hierarchy.has_controllers() => continue,
             tree => tree.map_err(fail())?,
@@ -87,13 +89,21 @@ fn directory_in(top: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     openat(top, name, flags, Mode::empty())
 }
 
-fn tree_of(hierarchy: &Hierarchy, mount: &MountPlan, private: bool) -> Result<OwnedFd, MountError> {
+fn tree_of(
+    hierarchy: &Hierarchy,
+    mount: &MountPlan,
+    private: bool,
+    cgroup: Option<&Cgroup>,
+) -> Result<OwnedFd, MountError> {
     let attributes = mount.options.this.set;
     if private {
         return fresh(hierarchy, attributes);
     }
+    let own = hierarchy
+        .mount()
+        .join(cgroup.map_or(Path::new(""), Cgroup::path));
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let Ok(tree) = open_tree(CWD, hierarchy.mount(), flags) else {
+    let Ok(tree) = open_tree(CWD, &own, flags) else {
         // Not ours to clone: the file system's own view will do.
         return fresh(hierarchy, attributes);
     };

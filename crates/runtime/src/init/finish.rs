@@ -66,12 +66,17 @@ pub(super) fn prepare<'a>(
 
 impl Ready<'_> {
     /// Filter, last capabilities, program. Returns only to say why not.
-    pub(super) fn execute(&self, filter: Option<&Filter>) -> Result<Infallible, Fatal> {
+    pub(super) fn execute(
+        &self,
+        filter: Option<&Filter>,
+        at_last: impl FnOnce() -> Result<(), Fatal>,
+    ) -> Result<Infallible, Fatal> {
         if let Some(filter) = filter {
             seccomp::load(filter.instructions(), filter.flags())
                 .map_err(Failure::at(Step::Filter, ""))?;
         }
         self.last.apply()?;
+        at_last()?;
         let errno = self.program.execute(&self.path);
         let name = self.plan.arguments.first().unwrap_or(&self.path);
         Err(Fatal::NoProgram(program::error(

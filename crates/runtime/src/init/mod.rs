@@ -34,19 +34,20 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use oci_spec::runtime::ContainerState;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
-use rustix::process::{Pid, setsid, umask};
+use rustix::process::{Pid, Signal, set_parent_process_death_signal, setsid, umask};
 use rustix::thread::{Gid, Uid, set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use wharf_sys::clone::{InChild, Namespaces as Kinds};
 use wharf_sys::rooted::Root;
-use wharf_sys::{namespaces, signals};
+use wharf_sys::{loopback, namespaces, signals};
 
 use crate::cgroup::{Cgroup, Layout};
-use crate::launch::Io;
 use crate::launch::channel::{self, Message};
-use crate::launch::error::{ExecError, Failure, Step, Warning};
+use crate::launch::error::{ExecError, Failure, Step, Warning, errno_of};
 use crate::launch::plan::Plan;
 use crate::launch::process::ProcessPlan;
+use crate::launch::{EndsWith, Io};
 use crate::seccomp::Filter;
 
 /// Exit status of a process that did not get as far as its program; nobody but the caller, who
@@ -64,6 +65,7 @@ pub(crate) struct Init<'a> {
     pub(crate) layout: Option<&'a Layout>,
     pub(crate) state: &'a StateJson<'a>,
     pub(crate) preserve_fds: u32,
+    pub(crate) ends_with: EndsWith,
 }
 
 /// What init consumes.
@@ -162,7 +164,9 @@ impl Init<'_> {
         let starter = Caller {
             socket: started.socket(),
         };
-        let Err(fatal) = self.start_hooks().and_then(|()| ready.execute(self.filter));
+        let Err(fatal) = self
+            .start_hooks()
+            .and_then(|()| ready.execute(self.filter, || self.bind_to(&starter)));
         Err(starter.hear_end(fatal))
     }
 
@@ -174,6 +178,11 @@ impl Init<'_> {
             become_root_of_namespace()?;
         }
         start_session(caller)?;
+        if self.plan.new.contains(Kinds::NETWORK)
+            && let Err(error) = loopback::up()
+        {
+            caller.warn(Step::Loopback, "lo", errno_of(&error));
+        }
         if self.plan.new.contains(Kinds::CGROUP) {
             namespaces::unshare(Kinds::CGROUP)
                 .map_err(Failure::at(Step::JoinNamespace, "cgroup"))?;
@@ -193,7 +202,7 @@ impl Init<'_> {
         root::attach(&root, plan.root_propagation)?;
         let root = Root::from_fd(root);
         root::check_ordinary(&root)?;
-        mounts::mount_all(&root, plan, binds, self.layout)?;
+        mounts::mount_all(&root, plan, binds, self.layout, self.cgroup)?;
         let null = nodes::make(&root, plan)?;
         if let Io::Terminal(size) = io {
             let terminal = console::make(&root, *size, plan.process.uid)?;
@@ -248,6 +257,25 @@ impl Init<'_> {
         crate::launch::run_hooks(hooks, &state)
     }
 
+    /// Last of all, as a change of user or capabilities would take it back.
+    fn bind_to(&self, starter: &Caller<'_>) -> Result<(), Fatal> {
+        if self.ends_with == EndsWith::Nobody {
+            return Ok(());
+        }
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(Failure::at(Step::Session, "death signal"))?;
+        // It may have died just before: then nobody would be told any more.
+        let mut socket = [PollFd::new(&starter.socket, PollFlags::HUP)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        match poll(&mut socket, Some(&now)) {
+            Ok(0) => Ok(()),
+            _ => Err(Fatal::Abandoned),
+        }
+    }
+
     fn start_hooks(&self) -> Result<(), Fatal> {
         Ok(self.run_hooks(&self.plan.hooks.start_container, ContainerState::Created)?)
     }
@@ -298,7 +326,7 @@ impl Joiner<'_> {
         };
         let Err(fatal) = self
             .enter(child, &caller, io, socket)
-            .and_then(|ready| ready.execute(self.filter));
+            .and_then(|ready| ready.execute(self.filter, || Ok(())));
         Err(caller.hear_end(fatal))
     }
 
@@ -346,7 +374,7 @@ impl Joiner<'_> {
             return;
         }
         if let Err(error) = std::fs::write(file, &score) {
-            let errno = crate::launch::error::errno_of(&error);
+            let errno = errno_of(&error);
             caller.warn(Step::OomScore, score, errno);
         }
     }
@@ -367,7 +395,7 @@ fn enter_cgroup(child: &InChild, cgroup: Option<&Cgroup>) -> Result<(), Failure>
 fn start_session(caller: &Caller<'_>) -> Result<(), Failure> {
     setsid().map_err(Failure::at(Step::Session, ""))?;
     if let Err(error) = namespaces::join_new_session_keyring() {
-        let errno = crate::launch::error::errno_of(&error);
+        let errno = errno_of(&error);
         // A kernel without keyrings, or a sandbox around us that hides them, has none to leak.
         let none = [rustix::io::Errno::NOSYS, rustix::io::Errno::PERM];
         if !none.iter().any(|known| known.raw_os_error() == errno) {

@@ -11,7 +11,7 @@ use wharf_sys::rooted::Root;
 
 use super::mountpoint::{self, Missing};
 use super::{cgroup_mounts, copy_up};
-use crate::cgroup::Layout;
+use crate::cgroup::{Cgroup, Layout};
 use crate::launch::error::{Failure, Step};
 use crate::launch::plan::{MountKind, MountPlan, Plan};
 use crate::launch::{mount_failure, propagate};
@@ -40,13 +40,14 @@ pub(super) fn mount_all(
     plan: &Plan,
     binds: &[Option<OwnedFd>],
     layout: Option<&Layout>,
+    cgroup: Option<&Cgroup>,
 ) -> Result<(), Failure> {
     for (mount, source) in plan.mounts.iter().zip(binds) {
         match (&mount.what, source) {
             (MountKind::Bind(_), Some(source)) => bind(root, mount, source)?,
             (MountKind::Bind(_), None) => return Err(failed(mount)(Errno::BADF)),
             (MountKind::FileSystem(kind), _) => file_system(root, mount, kind)?,
-            (MountKind::Cgroup, _) => cgroup_mounts::mount(root, mount, plan, layout)?,
+            (MountKind::Cgroup, _) => cgroup_mounts::mount(root, mount, plan, layout, cgroup)?,
         }
     }
     Ok(())

@@ -57,6 +57,7 @@ fn make(
         cgroup,
         seccomp,
         preserve_fds,
+        ends_with,
     } = launch;
     let plan = Plan::of(spec, bundle)?;
     let compiled = match seccomp {
@@ -85,6 +86,7 @@ fn make(
         layout: layout.as_ref(),
         state: &state,
         preserve_fds,
+        ends_with,
     };
     let mut child = Unfinished(Some(spawn(init, parts, &ours, theirs)?));
     let mut warnings = std::mem::take(&mut cgroup.warnings);

@@ -262,6 +262,7 @@ steps! {
     OomScore => "set the OOM score",
     Rlimit => "set the limit",
     Session => "start a session",
+    Loopback => "switch on the loopback device",
     Keyring => "join a session keyring",
     Streams => "set up the standard streams",
     User => "set the user",

@@ -115,6 +115,17 @@ pub struct Launch<'a> {
     pub seccomp: Option<&'a crate::seccomp::Filter>,
     /// How many descriptors from 3 on the program inherits.
     pub preserve_fds: u32,
+    /// Whose death ends the container.
+    pub ends_with: EndsWith,
+}
+
+/// Whose death ends a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndsWith {
+    /// Nobody's but its own.
+    Nobody,
+    /// Its caller's: the kernel kills the first process with it, and a pid namespace with that.
+    Caller,
 }
 
 /// A container that waits to be started.

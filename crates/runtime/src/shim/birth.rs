@@ -155,6 +155,7 @@ fn make(
         }),
         seccomp: plan.seccomp.as_ref(),
         preserve_fds: 0,
+        ends_with: crate::EndsWith::Caller,
     });
     let created = match made {
         Ok(created) => created,
