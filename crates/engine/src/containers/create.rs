@@ -9,12 +9,14 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use wharf_images::{Image, Platform};
 use wharf_store::{Batch, Lease};
 use wharf_sys::rooted::Root;
 
 use super::record::{Paths, Record};
+use super::snapshot::Snapshot;
 use super::{log_options, merge, task, validate};
 use crate::blocking::{blocking, to_the_end};
 use crate::model::{
@@ -185,11 +187,7 @@ fn find_image(
 /// Names of other containers become their ids, so that a later rename changes nothing.
 fn resolve_references(engine: &Engine, spec: &mut ContainerSpec) -> Result<()> {
     let id = |reference: &str| {
-        engine
-            .0
-            .containers
-            .resolve(reference)
-            .map(|snapshot| snapshot.id().to_owned())
+        named_container(engine, reference).map(|snapshot| snapshot.id().to_owned())
     };
     if let NetworkMode::Container(reference) = &mut spec.host.network {
         *reference = id(reference)?;
@@ -202,12 +200,25 @@ fn resolve_references(engine: &Engine, spec: &mut ContainerSpec) -> Result<()> {
     Ok(())
 }
 
+/// A container that a specification names. That it is not there is the specification's mistake:
+/// "not found" would be said of the image, and clients would pull it.
+fn named_container(engine: &Engine, reference: &str) -> Result<Arc<Snapshot>> {
+    engine
+        .0
+        .containers
+        .resolve(reference)
+        .map_err(|error| match error {
+            Error::NoSuchContainer(_) => Error::InvalidArgument(error.to_string()),
+            error => error,
+        })
+}
+
 /// The mounts of the `volumes-from` containers.
 fn inherited(engine: &Engine, spec: &ContainerSpec) -> Result<Vec<Wanted>> {
     let mut all = Vec::new();
     for raw in &spec.host.volumes_from {
         let (reference, rw, mode) = mounts::parse_volumes_from(raw)?;
-        let donor = engine.0.containers.resolve(reference)?;
+        let donor = named_container(engine, reference)?;
         for mount in &donor.record.mounts {
             let mut mount = mount.clone();
             mount.point.rw &= rw;

@@ -85,7 +85,9 @@ pub(super) fn default_cgroupns(engine: &Engine) -> NamespaceMode {
 }
 
 fn running(engine: &Engine, own: &Snapshot, id: &str, kind: &str) -> Result<Arc<Snapshot>> {
-    let donor = engine.0.containers.resolve(id)?;
+    let donor = engine.0.containers.resolve(id).map_err(|error| {
+        Error::InvalidArgument(format!("joining {kind} namespace of container: {error}"))
+    })?;
     if donor.id() == own.id() {
         return Err(Error::InvalidArgument(format!(
             "cannot join own {kind} namespace"
