@@ -22,6 +22,6 @@ pub mod user;
 pub use exe::Exe;
 pub use launch::error::{ExecCause, ExecError, Failure, LaunchError, Step, Warning, errno_text};
 pub use launch::{
-    Created, EndsWith, ExecTarget, Execed, Io, Launch, Namespaces, Rootfs, StartHandle, Stdio, WindowSize,
-    create, create_waiting_on, exec,
+    Created, EndsWith, ExecTarget, Execed, Io, Launch, Namespaces, Rootfs, StartHandle, Stdio,
+    WindowSize, create, create_waiting_on, exec,
 };

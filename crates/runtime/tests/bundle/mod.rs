@@ -270,8 +270,11 @@ impl Drop for Bundle {
             .map(|entry| entry.path())
             .chain([PathBuf::from("/sys/fs/cgroup")]);
         for hierarchy in parents {
-            // Still in use by another test, or not there.
-            let _ = fs::remove_dir(hierarchy.join(Bundle::parent()));
+            let parent = hierarchy.join(Bundle::parent());
+            // The container's own is left only if the runtime was killed; the parent may still be
+            // in use by another test.
+            let _ = fs::remove_dir(parent.join(&self.id));
+            let _ = fs::remove_dir(parent);
         }
     }
 }
