@@ -41,6 +41,7 @@ mod options;
 mod placeholders;
 mod process;
 mod pseudo;
+mod reload;
 mod shim;
 mod stats;
 pub mod stream;

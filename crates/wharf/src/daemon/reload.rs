@@ -55,7 +55,7 @@ impl Reloader {
                 {
                     tracing::error!("the certificates stay as they are: {error}");
                 }
-                let _ = (engine, attributes(&self.current));
+                engine.reloaded(attributes(&self.current)).await;
                 tracing::info!("Reloaded configuration");
             }
         }
