@@ -46,7 +46,9 @@ fn take(raw: RawFd) -> io::Result<OwnedFd> {
     let fd = unsafe { OwnedFd::from_raw_fd(raw) };
     if let Err(error) = fcntl_setfd(&fd, FdFlags::CLOEXEC) {
         std::mem::forget(fd);
-        return Err(io::Error::other(format!("descriptor {raw} was not passed: {error}")));
+        return Err(io::Error::other(format!(
+            "descriptor {raw} was not passed: {error}"
+        )));
     }
     Ok(fd)
 }
