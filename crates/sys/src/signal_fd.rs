@@ -30,6 +30,23 @@ pub fn block_and_watch(signals: &[i32]) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Blocks every signal that can be blocked, for a process that must not be ended by any of them.
+/// Faults of its own (`SIGSEGV`) end it all the same.
+pub fn block_all() -> io::Result<()> {
+    // SAFETY: an all-zero sigset_t is a valid value, filled below.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set outlives the call.
+    unsafe { libc::sigfillset(&raw mut set) };
+    // SAFETY: the set outlives the call, and no old set is asked for.
+    let result =
+        unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 /// Takes the pending signals off the descriptor. Several of one kind may have become one.
 pub fn drain(fd: BorrowedFd<'_>) -> io::Result<()> {
     let mut info = [0_u8; size_of::<libc::signalfd_siginfo>()];

@@ -1,26 +1,38 @@
 //! The beginning of a shim: away from its caller, the container made, the caller told.
+//!
+//! ```text
+//!   caller ── plan, layer mounts ──▶ alone ─▶ log, lock, socket ─▶ create ─▶ Created ──▶ serve
+//!          ◀── Failed ──────────────────┴───────────┴────────────────┘          │
+//!                                                    caller gone: undo ◀────────┘
+//! ```
+//! Whatever fails, and if the caller is not there any more to hear of it, nothing is left.
 
 use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::event::epoll;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::pipe::{PipeFlags, pipe_with};
-use wharf_sys::clone::{Clone as Fork, spawn};
+use rustix::thread::{Timespec, nanosleep};
+use wharf_sys::clone::{Clone as Fork, InChild, spawn};
+use wharf_sys::signal_fd;
 
-use super::NAME;
-use super::plan::{PlanRootfs, ShimPlan, exit_path, short_socket_path, socket_path};
-use super::server::Server;
-use super::session::{Ends, Session, StdinRule};
+use super::plan::{LogPlan, PlanRootfs, SOCKET, ShimPlan, exit_path, socket_path};
+use super::server::{FIRST, Held, Server};
+use super::session::{Ends, Process, Session, StdinRule};
 use super::spawn::{Report, receive_plan};
 use crate::cgroup::Place;
-use crate::launch::{Io, Launch, Namespaces, Rootfs, Stdio, WindowSize, create};
+use crate::launch::{EndsWith, Io, Launch, Namespaces, Rootfs, Stdio, WindowSize, create};
 use crate::log::Writer;
-use crate::shim::LogPlan;
+
+/// How long the container's last shim is waited for, which has but to remove its socket.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The shim's role, from its first line: to be called before anything else happens in the process,
 /// as it must have one thread and stay small. Standard input is the caller's socket.
@@ -28,30 +40,48 @@ use crate::shim::LogPlan;
 pub fn main() -> ExitCode {
     // A copy goes on, in a session of its own and nobody's child; this one ends, so that the
     // daemon has nothing to reap, now or ever.
-    match spawn(&Fork::default(), |_| Err::<Infallible, i32>(live())) {
+    match spawn(&Fork::default(), |child| {
+        Err::<Infallible, i32>(live(child))
+    }) {
         Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(125),
+        Err(error) => {
+            if let Ok(mut caller) = caller() {
+                let _ = tell(&mut caller, &Stillborn::io("fork")(error).into());
+            }
+            ExitCode::from(125)
+        }
     }
 }
 
-fn live() -> i32 {
-    let Ok(stdin) = rustix::io::dup(rustix::stdio::stdin()) else {
+fn caller() -> io::Result<UnixStream> {
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    Ok(UnixStream::from(socket))
+}
+
+fn live(child: &InChild) -> i32 {
+    // Nothing that the daemon may have left open, a listening socket of its own for one, lives on
+    // in its shims.
+    if child.close_from(3, &[]).is_err() {
+        return 125;
+    }
+    let Ok(mut caller) = caller() else {
         return 125;
     };
-    let mut caller = UnixStream::from(stdin);
     match begin(&mut caller) {
-        Ok(server) => {
-            drop(caller);
-            server.serve();
-            0
-        }
+        Ok((server, created)) => match tell(&mut caller, &created) {
+            Ok(()) => {
+                drop(caller);
+                server.serve();
+                0
+            }
+            // It has given up, or died: nobody knows of this container, or ever will.
+            Err(_) => {
+                server.undo();
+                125
+            }
+        },
         Err(failure) => {
-            let report = Report::Failed {
-                message: failure.message,
-                exit_code: failure.exit_code,
-            };
-            // If the caller is gone, there is nobody to tell.
-            let _ = tell(&mut caller, &report);
+            let _ = tell(&mut caller, &failure.into());
             125
         }
     }
@@ -72,63 +102,123 @@ impl Stillborn {
     }
 }
 
-fn begin(caller: &mut UnixStream) -> Result<Server, Stillborn> {
-    detach().map_err(Stillborn::io("detach"))?;
-    let (plan, lower) = receive_plan(caller).map_err(Stillborn::io("read the plan"))?;
-    let kept = lower
-        .iter()
-        .map(OwnedFd::try_clone)
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(Stillborn::io("keep the layers"))?;
-    let log = plan.log.as_ref().map(open_log).transpose()?;
-    let _ = fs::remove_file(exit_path(&plan.dir));
-    let listener = listen(&plan.dir)?;
-    make(plan, lower, kept, log, listener, caller)
+impl From<Stillborn> for Report {
+    fn from(failure: Stillborn) -> Report {
+        Report::Failed {
+            message: failure.message,
+            exit_code: failure.exit_code,
+        }
+    }
 }
 
-/// Away from the caller: a session of its own, standard streams of its own, orphans of the
-/// container (where it has no process namespace) adopted and reaped here.
-fn detach() -> io::Result<()> {
+fn begin(caller: &mut UnixStream) -> Result<(Server, Report), Stillborn> {
+    let signals = detach().map_err(Stillborn::io("detach"))?;
+    let (plan, lower) = receive_plan(caller).map_err(Stillborn::io("read the plan"))?;
+    let log = plan.log.as_ref().map(open_log).transpose()?;
+    let nest = Nest::build(&plan.dir, signals)?;
+    let socket = socket_path(&plan.dir);
+    make(plan, lower, log, nest).inspect_err(|_| {
+        let _ = fs::remove_file(socket);
+    })
+}
+
+/// Away from the caller: a session of its own, standard streams of its own, no signal but that of
+/// a child's end, orphans of the container (where it has no process namespace) adopted and reaped
+/// here.
+fn detach() -> io::Result<OwnedFd> {
+    // Those that ask a daemon to end, or mean something else to it, mean nothing here: a shim
+    // ends with its container.
+    signal_fd::block_all()?;
+    let signals = signal_fd::block_and_watch(&[rustix::process::Signal::CHILD.as_raw()])?;
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let _ = rustix::thread::set_name(c"wharf-shim");
-    debug_assert_eq!(NAME, "wharf-shim");
+    rustix::process::chdir("/")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let null = null()?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;
-    Ok(())
+    Ok(signals)
 }
 
 fn open_log(log: &LogPlan) -> Result<Writer, Stillborn> {
     Writer::open(&log.path, log.max_size, log.max_files).map_err(Stillborn::io(log.path.display()))
 }
 
-fn listen(dir: &Path) -> Result<UnixListener, Stillborn> {
+/// What a shim has before it has a container.
+pub(super) struct Nest {
+    pub(super) lock: OwnedFd,
+    pub(super) listener: UnixListener,
+    pub(super) epoll: OwnedFd,
+    pub(super) signals: OwnedFd,
+}
+
+impl Nest {
+    fn build(dir: &Path, signals: OwnedFd) -> Result<Nest, Stillborn> {
+        let failed = || Stillborn::io(dir.display());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let lock = rustix::fs::open(dir, flags, Mode::empty());
+        let lock = lock.map_err(|error| failed()(error.into()))?;
+        take(&lock).map_err(failed())?;
+        let _ = fs::remove_file(exit_path(dir));
+        Ok(Nest {
+            listener: listen(dir, &lock)?,
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
+                .map_err(|error| Stillborn::io("epoll")(error.into()))?,
+            signals,
+            lock,
+        })
+    }
+}
+
+/// One shim at a time in a directory. The one before has but to remove its socket when the record
+/// of its container's end is there, and that of a killed one is free at once.
+fn take(lock: &OwnedFd) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                let _ = nanosleep(&Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 1_000_000,
+                });
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(io::Error::other("another shim is at work here"));
+            }
+            taken => return Ok(taken?),
+        }
+    }
+}
+
+fn listen(dir: &Path, handle: &OwnedFd) -> Result<UnixListener, Stillborn> {
     let path = socket_path(dir);
-    // Of an earlier run: whoever holds it has announced the end before it could be started again.
+    let failed = || Stillborn::io(path.display());
+    // Of one that was killed.
     let _ = fs::remove_file(&path);
-    let (_held, short) = short_socket_path(dir).map_err(Stillborn::io(dir.display()))?;
+    // A socket's address has 107 bytes, and the directory's own path may be longer.
+    let short = PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd())).join(SOCKET);
     // Nobody else may even connect, from the first instant on.
     let mask = rustix::process::umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(short);
     rustix::process::umask(mask);
-    let listener = listener.map_err(Stillborn::io(path.display()))?;
-    listener
-        .set_nonblocking(true)
-        .map_err(Stillborn::io(path.display()))?;
+    let listener = listener.map_err(failed())?;
+    listener.set_nonblocking(true).map_err(failed())?;
     Ok(listener)
 }
 
 fn make(
     plan: ShimPlan,
     lower: Vec<OwnedFd>,
-    kept: Vec<OwnedFd>,
     log: Option<Writer>,
-    listener: UnixListener,
-    caller: &mut UnixStream,
-) -> Result<Server, Stillborn> {
+    nest: Nest,
+) -> Result<(Server, Report), Stillborn> {
+    let mounts = lower
+        .iter()
+        .map(OwnedFd::try_clone)
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(Stillborn::io("keep the layers"))?;
     let rootfs = match plan.rootfs {
         PlanRootfs::Directory(path) => Rootfs::Directory(path),
         PlanRootfs::Overlay { upper, work } => Rootfs::Overlay { lower, upper, work },
@@ -143,7 +233,7 @@ fn make(
         }
         None => pipes(plan.open_stdin, true, true).map_err(Stillborn::io("pipes"))?,
     };
-    let made = create(Launch {
+    let created = create(Launch {
         id: &plan.id,
         spec: &plan.spec,
         bundle: &plan.dir,
@@ -155,50 +245,49 @@ fn make(
         }),
         seccomp: plan.seccomp.as_ref(),
         preserve_fds: 0,
-        ends_with: crate::EndsWith::Caller,
-    });
-    let created = match made {
-        Ok(created) => created,
-        Err(error) => {
-            let _ = fs::remove_file(socket_path(&plan.dir));
-            return Err(Stillborn {
-                message: error.to_string(),
-                exit_code: error.exit_code(),
-            });
-        }
-    };
+        ends_with: EndsWith::Caller,
+    })
+    .map_err(|error| Stillborn {
+        message: error.to_string(),
+        exit_code: error.exit_code(),
+    })?;
     let pid = created.pid.as_raw_nonzero().get();
     let warnings: Vec<String> = created.warnings.iter().map(ToString::to_string).collect();
-    let rule = match (plan.open_stdin, plan.stdin_once) {
-        (false, _) => StdinRule::Never,
-        (true, true) => StdinRule::Once,
-        (true, false) => StdinRule::Kept,
+    let first = Process {
+        exec: None,
+        pid,
+        pidfd: created.pidfd,
+        terminal: created.terminal,
+        ends,
+        rule: match (plan.open_stdin, plan.stdin_once) {
+            (false, _) => StdinRule::Never,
+            (true, true) => StdinRule::Once,
+            (true, false) => StdinRule::Kept,
+        },
     };
-    let session = Session::new(None, pid, created.pidfd, created.terminal, ends, rule)
-        .map_err(Stillborn::io("streams"))?;
     let report = Report::Created {
         shim: rustix::process::getpid().as_raw_nonzero().get(),
         pid,
         warnings: warnings.clone(),
     };
-    let namespaces = Namespaces::of(&plan.spec);
-    let server = Server::new(super::server::Parts {
+    let held = Held {
+        namespaces: Namespaces::of(&plan.spec),
         dir: plan.dir,
-        listener,
         log,
-        session,
-        start: created.start,
         cgroup: created.cgroup,
-        namespaces,
         seccomp: plan.seccomp,
         layers: plan.layers,
-        mounts: kept,
+        mounts,
         warnings,
-    })
-    .map_err(Stillborn::io("event loop"))?;
-    // If the caller died meanwhile, one that comes back finds the socket.
-    let _ = tell(caller, &report);
-    Ok(server)
+    };
+    let mut server = Server::new(nest, held, Session::new(FIRST, first), created.start);
+    match server.prepare() {
+        Ok(()) => Ok((server, report)),
+        Err(error) => {
+            server.undo();
+            Err(Stillborn::io("event loop")(error))
+        }
+    }
 }
 
 fn tell(caller: &mut UnixStream, report: &Report) -> io::Result<()> {

@@ -25,6 +25,7 @@
 
 mod birth;
 mod client;
+mod clients;
 mod connection;
 mod ending;
 mod exit;
@@ -35,6 +36,7 @@ mod requests;
 mod server;
 mod session;
 mod spawn;
+mod watched;
 
 use std::time::Duration;
 

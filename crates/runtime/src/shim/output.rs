@@ -6,24 +6,42 @@ use super::server::{FIRST, Server, now_ns};
 use super::session::{Out, Read};
 use crate::log::Stream;
 
+/// Read at the end of a process without regard to clients: what its pipes can hold, as an
+/// unprivileged process can make them. What somebody else writes after that is not waited for.
+const LAST_MAX: usize = 1024 * 1024;
+
 impl Server {
     /// A process has written, or will never again.
-    pub(super) fn output(&mut self, key: u32, out: Out) {
+    pub(super) fn output(&mut self, key: u32, out: Out) -> Read {
+        let Some(session) = self.sessions.iter().find(|session| session.key == key) else {
+            return Read::End;
+        };
         let mut buffer = std::mem::take(&mut self.buffer);
-        let read = self
-            .session(key)
-            .and_then(|session| session.read(out, &mut buffer));
+        let read = session.read(out, &mut buffer);
         match read {
-            Some(Read::Bytes(length)) => self.hand_out(key, out, &buffer[..length]),
-            Some(Read::NothingNow) => {}
-            None => self.output_ended(key, out),
+            Read::Bytes(length) => self.hand_out(key, out, &buffer[..length]),
+            Read::NothingNow => {}
+            Read::End => self.close_output(key, out),
         }
         self.buffer = buffer;
+        read
+    }
+
+    /// A process has ended: what it wrote before is in its pipes still, and taken now.
+    pub(super) fn take_last_words(&mut self, key: u32) {
+        for out in [Out::Stdout, Out::Stderr] {
+            let mut taken = 0;
+            while taken < LAST_MAX
+                && let Read::Bytes(length) = self.output(key, out)
+            {
+                taken += length;
+            }
+        }
     }
 
     fn hand_out(&mut self, key: u32, out: Out, bytes: &[u8]) {
         if key == FIRST
-            && let Some(log) = &mut self.parts.log
+            && let Some(log) = &mut self.held.log
         {
             log.output(stream(out), now_ns(), bytes);
         }
@@ -39,20 +57,18 @@ impl Server {
                 Out::Stdout => streams.stdout,
                 Out::Stderr => streams.stderr,
             };
-            if session == key && wanted && !connection.send(kind, bytes) {
-                connection.ended = true;
+            if session == key && wanted {
+                connection.send(kind, bytes);
             }
         }
-        self.sweep();
     }
 
-    fn output_ended(&mut self, key: u32, out: Out) {
-        if let Some(session) = self.session(key) {
-            // Closed, and with it out of `epoll`.
-            *session.source(out) = None;
-        }
-        if key == FIRST
-            && let Some(log) = &mut self.parts.log
+    /// Nothing more is read there.
+    pub(super) fn close_output(&mut self, key: u32, out: Out) {
+        let open = self.session(key).is_some_and(|session| session.close(out));
+        if open
+            && key == FIRST
+            && let Some(log) = &mut self.held.log
         {
             log.finish(stream(out), now_ns());
         }
@@ -66,27 +82,17 @@ impl Server {
         })
     }
 
-    /// Tells every watcher.
-    pub(super) fn announce(&mut self, event: &Event) {
+    /// Tells every watcher; whether there was one.
+    pub(super) fn announce(&mut self, event: Event) -> bool {
+        let reply = Reply::Event(event);
+        let mut heard = false;
         for connection in &mut self.connections {
-            if connection.mode == Mode::Watching && !connection.reply(&Reply::Event(event.clone()))
-            {
-                connection.ended = true;
+            if connection.mode == Mode::Watching {
+                connection.reply(&reply);
+                heard |= !connection.has_hung_up();
             }
         }
-        self.sweep();
-    }
-
-    /// Forgets clients that went away while something was sent to them.
-    pub(super) fn sweep(&mut self) {
-        while let Some(key) = self
-            .connections
-            .iter()
-            .find(|connection| connection.ended && connection.mode != Mode::Finishing)
-            .map(|connection| connection.key)
-        {
-            self.drop_connection(key);
-        }
+        heard
     }
 }
 

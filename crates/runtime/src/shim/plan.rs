@@ -12,7 +12,7 @@ use crate::cgroup::Layout;
 use crate::seccomp::Filter;
 
 /// The socket a shim listens on, in its directory.
-const SOCKET: &str = "shim.sock";
+pub(super) const SOCKET: &str = "shim.sock";
 
 /// The record of how the container ended, in its directory.
 const EXIT: &str = "exit.json";

@@ -27,6 +27,11 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{ExitRecord, Size};
 
+/// The version of all that follows, for a daemon that meets shims of an older one, as it does after
+/// an upgrade. Fields are only added, with a default; what an older shim does not know it answers
+/// with [`Reply::Error`] and goes on. A change beyond that gets a new number.
+pub const VERSION: u32 = 1;
+
 /// Longest payload of a stream frame.
 pub const DATA_MAX: usize = 64 * 1024;
 
@@ -223,6 +228,9 @@ pub enum Reply {
 /// How a container is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// The shim's [`VERSION`].
+    #[serde(default)]
+    pub version: u32,
     /// Where it is in its life.
     pub phase: Phase,
     /// Its first process.

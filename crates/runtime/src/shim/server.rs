@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 
 use super::STALLED;
-use super::connection::{Connection, Mode};
+use super::birth::Nest;
+use super::connection::Connection;
 use super::plan::ExitRecord;
-use super::proto::{Phase, State};
+use super::proto::{self, Phase, Reply, State};
 use super::session::{Ended, Out, Session};
+use super::watched::{Token, Watched};
 use crate::cgroup::Cgroup;
 use crate::launch::{Namespaces, StartHandle};
 use crate::log::Writer;
@@ -24,16 +26,50 @@ use crate::seccomp::Filter;
 /// its other end open.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Read from a process at once.
-const CHUNK: usize = 32 * 1024;
+/// Before something is tried again that the kernel or the disk had no room for.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// What a shim is made of.
-pub(super) struct Parts {
+/// Read from a process at once.
+const CHUNK: usize = 16 * 1024;
+
+/// Events taken at once.
+const EVENTS: usize = 32;
+
+/// The key of the container's first process among the sessions.
+pub(super) const FIRST: u32 = 0;
+
+/// A running shim.
+pub(super) struct Server {
+    pub(super) held: Held,
+    /// The first process and the execs. The first is always there.
+    pub(super) sessions: Vec<Session>,
+    pub(super) connections: Vec<Connection>,
+    pub(super) start: Option<StartHandle>,
+    pub(super) started_ns: i64,
+    /// Why the program could not be started, and the exit code that goes with it.
+    pub(super) start_failed: Option<(String, i32)>,
+    pub(super) finished_ns: i64,
+    /// How the container ended.
+    pub(super) record: Option<ExitRecord>,
+    /// When to try again to write the record, which there was no room for.
+    pub(super) unwritten: Option<Instant>,
+    /// No client is let in before.
+    pub(super) deaf_until: Option<Instant>,
+    pub(super) listener: Watched<UnixListener>,
+    /// Says that this shim, and no other, listens in its directory.
+    pub(super) lock: OwnedFd,
+    epoll: OwnedFd,
+    signals: Watched<OwnedFd>,
+    /// When to try again to wait for a stream.
+    unaligned: Option<Instant>,
+    next_key: u32,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// What stays the same.
+pub(super) struct Held {
     pub(super) dir: PathBuf,
-    pub(super) listener: UnixListener,
     pub(super) log: Option<Writer>,
-    pub(super) session: Session,
-    pub(super) start: StartHandle,
     pub(super) cgroup: Option<Cgroup>,
     pub(super) namespaces: Namespaces,
     pub(super) seccomp: Option<Filter>,
@@ -42,182 +78,112 @@ pub(super) struct Parts {
     pub(super) warnings: Vec<String>,
 }
 
-/// The key of the container's first process among the sessions.
-pub(super) const FIRST: u32 = 0;
-
-/// A running shim.
-pub(super) struct Server {
-    pub(super) parts: Held,
-    /// The first process and the execs, by key. The first is always there.
-    pub(super) sessions: Vec<(u32, Session, Option<Instant>)>,
-    pub(super) connections: Vec<Connection>,
-    pub(super) start: Option<StartHandle>,
-    pub(super) started_ns: i64,
-    /// Why the program could not be started, and the exit code that goes with it.
-    pub(super) start_failed: Option<(String, i32)>,
-    pub(super) finished_ns: i64,
-    pub(super) record: Option<ExitRecord>,
-    pub(super) epoll: OwnedFd,
-    signals: OwnedFd,
-    next_key: u32,
-    pub(super) buffer: Vec<u8>,
-}
-
-/// What stays the same.
-pub(super) struct Held {
-    pub(super) dir: PathBuf,
-    pub(super) listener: UnixListener,
-    pub(super) log: Option<Writer>,
-    pub(super) cgroup: Option<Cgroup>,
-    pub(super) namespaces: Namespaces,
-    pub(super) seccomp: Option<Filter>,
-    pub(super) layers: Vec<String>,
-    pub(super) mounts: Vec<OwnedFd>,
-    warnings: Vec<String>,
-}
-
-/// What a wake-up is about.
-pub(super) enum Token {
-    Signals,
-    Listener,
-    Output(u32, Out),
-    Input(u32),
-    Connection(u32),
-}
-
-impl Token {
-    pub(super) fn encode(&self) -> epoll::EventData {
-        let (kind, key) = match self {
-            Token::Signals => (0, 0),
-            Token::Listener => (1, 0),
-            Token::Output(key, Out::Stdout) => (2, *key),
-            Token::Output(key, Out::Stderr) => (3, *key),
-            Token::Input(key) => (4, *key),
-            Token::Connection(key) => (5, *key),
-        };
-        epoll::EventData::new_u64(kind << 32 | u64::from(key))
-    }
-
-    fn decode(data: epoll::EventData) -> Token {
-        let data = data.u64();
-        let key = u32::try_from(data & 0xffff_ffff).unwrap_or(0);
-        match data >> 32 {
-            0 => Token::Signals,
-            1 => Token::Listener,
-            2 => Token::Output(key, Out::Stdout),
-            3 => Token::Output(key, Out::Stderr),
-            4 => Token::Input(key),
-            _ => Token::Connection(key),
-        }
-    }
-}
-
 impl Server {
-    pub(super) fn new(parts: Parts) -> io::Result<Server> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        // Those that ask a daemon to end are taken and do nothing: a shim ends with its container.
-        let signals = wharf_sys::signal_fd::block_and_watch(&[
-            Signal::CHILD.as_raw(),
-            Signal::TERM.as_raw(),
-            Signal::INT.as_raw(),
-            Signal::HUP.as_raw(),
-            Signal::QUIT.as_raw(),
-        ])?;
-        add(&epoll, &signals, &Token::Signals, epoll::EventFlags::IN)?;
-        add(
-            &epoll,
-            &parts.listener,
-            &Token::Listener,
-            epoll::EventFlags::IN,
-        )?;
-        let mut server = Server {
-            parts: Held {
-                dir: parts.dir,
-                listener: parts.listener,
-                log: parts.log,
-                cgroup: parts.cgroup,
-                namespaces: parts.namespaces,
-                seccomp: parts.seccomp,
-                layers: parts.layers,
-                mounts: parts.mounts,
-                warnings: parts.warnings,
-            },
-            sessions: vec![(FIRST, parts.session, None)],
+    pub(super) fn new(nest: Nest, held: Held, first: Session, start: StartHandle) -> Server {
+        Server {
+            held,
+            sessions: vec![first],
             connections: Vec::new(),
-            start: Some(parts.start),
+            start: Some(start),
             started_ns: 0,
             start_failed: None,
             finished_ns: 0,
             record: None,
-            epoll,
-            signals,
+            unwritten: None,
+            deaf_until: None,
+            listener: Watched::new(nest.listener),
+            lock: nest.lock,
+            epoll: nest.epoll,
+            signals: Watched::new(nest.signals),
+            unaligned: None,
             next_key: FIRST + 1,
             buffer: vec![0; CHUNK],
-        };
-        server.align()?;
-        Ok(server)
+        }
+    }
+
+    /// What can fail before the container may be said to be there.
+    pub(super) fn prepare(&mut self) -> io::Result<()> {
+        self.sessions.iter().try_for_each(Session::prepare)?;
+        let readable = Some(epoll::EventFlags::IN);
+        self.signals
+            .wait_for(&self.epoll, Token::Signals, readable)?;
+        self.try_align()
     }
 
     /// Serves until the container has ended and everybody has been told.
     pub(super) fn serve(mut self) {
         // The specification and what its parsing took are freed: a container may run for years.
         wharf_sys::heap::give_back();
-        // The child may have ended before the signal was blocked.
+        // The child may have ended before anybody looked.
         self.reap();
-        if self.deadlines().is_err() {
-            return;
-        }
-        while self.record.is_none() || self.connections.iter().any(|c| c.backlog() > 0) {
-            if self.turn().is_err() {
-                // Only a programming error or a kernel without memory gets here.
-                break;
+        self.tidy();
+        loop {
+            match self.turn() {
+                Ok(happened) if self.is_done() && !happened => return,
+                Ok(_) => {}
+                // Without the loop a container cannot be held, and one that nobody holds must
+                // not run on.
+                Err(error) => return self.give_up(&error),
             }
         }
     }
 
-    fn turn(&mut self) -> io::Result<()> {
-        let mut space = [MaybeUninit::<epoll::Event>::uninit(); 32];
+    /// Waits for events and acts on them; whether there were any.
+    fn turn(&mut self) -> io::Result<bool> {
+        let mut space = [MaybeUninit::<epoll::Event>::uninit(); EVENTS];
         let timeout = self.timeout().map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
         let events = match epoll::wait(&self.epoll, &mut space, timeout.as_ref()) {
             Ok((events, _)) => events,
-            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => return Ok(true),
             Err(error) => return Err(error.into()),
         };
         for event in events.iter() {
-            match Token::decode(event.data) {
-                Token::Signals => {
-                    wharf_sys::signal_fd::drain(self.signals.as_fd())?;
-                    self.reap();
-                }
-                Token::Listener => self.accept()?,
-                Token::Output(key, out) => self.output(key, out),
-                Token::Input(key) => {
-                    if let Some(session) = self.session(key) {
-                        session.pump();
-                    }
-                    // Whoever types into it may go on.
-                    self.serve_typists(key);
-                }
-                Token::Connection(key) => self.connection_ready(key),
-            }
+            // A copy: the kernel's structure is packed.
+            let (token, flags) = (Token::decode(event.data), event.flags);
+            self.act(token, flags)?;
         }
-        self.deadlines()
+        self.tidy();
+        Ok(!events.is_empty())
+    }
+
+    fn act(&mut self, token: Token, flags: epoll::EventFlags) -> io::Result<()> {
+        let given = epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        match token {
+            Token::Signals => {
+                wharf_sys::signal_fd::drain(self.signals.get().as_fd())?;
+                self.reap();
+            }
+            Token::Listener => self.accept(),
+            Token::Stdin(key) => self.pump(key),
+            Token::Stdout(key) => {
+                if flags.contains(epoll::EventFlags::OUT) {
+                    self.pump(key);
+                }
+                if flags.intersects(given) {
+                    self.output(key, Out::Stdout);
+                }
+            }
+            Token::Stderr(key) => {
+                self.output(key, Out::Stderr);
+            }
+            Token::Connection(key) => self.connection_ready(key, flags),
+        }
+        Ok(())
+    }
+
+    fn pump(&mut self, key: u32) {
+        if let Some(session) = self.session(key) {
+            session.pump();
+        }
+        // Whoever types into it may go on.
+        self.tend_typists(key);
     }
 
     pub(super) fn session(&mut self, key: u32) -> Option<&mut Session> {
-        self.sessions
-            .iter_mut()
-            .find_map(|(known, session, _)| (*known == key).then_some(session))
-    }
-
-    pub(super) fn exec_key(&self, id: &str) -> Option<u32> {
-        self.sessions
-            .iter()
-            .find(|(_, session, _)| session.exec.as_deref() == Some(id))
-            .map(|(key, _, _)| *key)
+        self.sessions.iter_mut().find(|session| session.key == key)
     }
 
     pub(super) fn new_key(&mut self) -> u32 {
@@ -227,34 +193,32 @@ impl Server {
 
     /// The container's first process has ended.
     pub(super) fn has_ended(&self) -> bool {
-        self.record.is_some()
-            || self
-                .sessions
-                .iter()
-                .any(|(key, session, _)| *key == FIRST && session.status.is_some())
+        let first = self.sessions.iter().find(|session| session.key == FIRST);
+        first.is_none_or(|session| session.status.is_some())
     }
 
     pub(super) fn state(&self) -> State {
-        let pid = self.sessions.iter().find(|(key, ..)| *key == FIRST);
+        let first = self.sessions.iter().find(|session| session.key == FIRST);
         State {
+            version: proto::VERSION,
             phase: match (&self.record, &self.start) {
                 (Some(record), _) => Phase::Exited(record.clone()),
                 (None, Some(_)) => Phase::Created,
                 (None, None) => Phase::Running,
             },
-            pid: pid.map_or(0, |(_, session, _)| session.pid),
+            pid: first.map_or(0, |session| session.pid),
             started_ns: self.started_ns,
-            warnings: self.parts.warnings.clone(),
+            warnings: self.held.warnings.clone(),
             execs: self
                 .sessions
                 .iter()
-                .filter_map(|(_, session, _)| Some((session.exec.clone()?, session.pid)))
+                .filter_map(|session| Some((session.exec.clone()?, session.pid)))
                 .collect(),
         }
     }
 
     /// Takes every child that has ended: processes of sessions, and orphans nobody asks about.
-    fn reap(&mut self) {
+    pub(super) fn reap(&mut self) {
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             let signal = status.terminating_signal();
             let code = status.exit_status().or(signal.map(|signal| 128 + signal));
@@ -269,124 +233,140 @@ impl Server {
         let found = self
             .sessions
             .iter_mut()
-            .find(|(_, session, _)| session.pid == pid && session.status.is_none());
-        let Some((key, session, deadline)) = found else {
+            .find(|session| session.pid == pid && session.status.is_none());
+        let Some(session) = found else {
             return;
         };
         session.status = Some(ended);
-        *deadline = Some(Instant::now() + DRAIN);
-        if *key == FIRST {
+        session.deadline = Some(Instant::now() + DRAIN);
+        let key = session.key;
+        if key == FIRST {
             self.finished_ns = now_ns();
             // Init's end is the container's: whatever else is in it ends too. In a process
             // namespace of its own the kernel has seen to that already.
-            if let Some(cgroup) = &self.parts.cgroup {
+            if let Some(cgroup) = &self.held.cgroup {
                 let _ = cgroup.kill_all();
             }
         }
+        self.take_last_words(key);
+    }
+
+    /// The container has ended, its record is on disk or somebody knows it, and nobody is still to
+    /// be sent anything.
+    fn is_done(&self) -> bool {
+        let told = self.connections.iter().all(|c| c.backlog() == 0);
+        self.record.is_some() && self.unwritten.is_none() && told
     }
 
     fn timeout(&self) -> Option<Duration> {
+        if self.is_done() {
+            // Who asked just now is answered still.
+            return Some(Duration::ZERO);
+        }
         let now = Instant::now();
-        let drains = self
-            .sessions
-            .iter()
-            .filter_map(|(_, _, deadline)| *deadline);
+        let drains = self.sessions.iter().filter_map(|session| session.deadline);
         let stalls = self
             .connections
             .iter()
             .filter_map(|c| Some(c.waiting_since? + STALLED));
         drains
             .chain(stalls)
+            .chain(self.unwritten)
+            .chain(self.deaf_until)
+            .chain(self.unaligned)
             .min()
             .map(|deadline| deadline.saturating_duration_since(now))
     }
 
-    /// What is due: stalled clients go, ended processes are finished, and what the loop waits for
-    /// is brought into line with what there is to do.
-    fn deadlines(&mut self) -> io::Result<()> {
+    /// Does what is due: stalled clients go, ended processes are finished, and what the loop waits
+    /// for is brought into line with what there is to do.
+    fn tidy(&mut self) {
         let now = Instant::now();
-        let gone: Vec<u32> = self
-            .connections
-            .iter()
-            .filter(|c| {
-                c.waiting_since.is_some_and(|since| now - since >= STALLED)
-                    || (c.mode == Mode::Finishing && c.backlog() == 0)
-            })
-            .map(|c| c.key)
-            .collect();
-        for key in gone {
-            self.drop_connection(key);
-        }
+        let past = |time: &mut Instant| now >= *time;
+        self.deaf_until.take_if(past);
+        self.sweep(now);
         while let Some(key) = self.due(now) {
             if key == FIRST {
                 self.finish_container();
-                break;
+            } else {
+                self.finish_exec(key);
             }
-            self.finish_exec(key);
         }
-        self.align()
+        if self.unwritten.take_if(past).is_some() {
+            self.put_on_record();
+        }
+        self.sweep(now);
+        self.unaligned = self.try_align().is_err().then(|| now + RETRY);
     }
 
     /// A session that has ended and of which nothing more is to come.
     fn due(&self, now: Instant) -> Option<u32> {
-        self.sessions
-            .iter()
-            .find(|(key, session, deadline)| {
-                session.status.is_some()
-                    && (*key != FIRST || self.record.is_none())
-                    && (session.is_drained() || deadline.is_some_and(|deadline| now >= deadline))
-            })
-            .map(|(key, ..)| *key)
+        let ended = |session: &&Session| {
+            session.status.is_some()
+                && (session.is_drained() || session.deadline.is_some_and(|end| now >= end))
+        };
+        let due = self.sessions.iter().find(ended)?.key;
+        (due != FIRST || self.record.is_none()).then_some(due)
     }
 
-    /// Tells `epoll` what is of interest now.
-    fn align(&mut self) -> io::Result<()> {
+    /// Tells `epoll` what is of interest now. It may be out of memory or of its share of watches:
+    /// what is missing then is tried again.
+    fn try_align(&mut self) -> io::Result<()> {
+        let mut result = Ok(());
         for at in 0..self.sessions.len() {
-            let key = self.sessions[at].0;
-            let ended = self.sessions[at].1.status.is_some();
-            // After the end the pipes are emptied whatever clients do: what is left is small.
-            let wanted = ended || !self.is_held_back(key);
-            let (_, session, _) = &mut self.sessions[at];
-            for out in [Out::Stdout, Out::Stderr] {
-                if let Some(source) = session.source(out)
-                    && source.waits != wanted
-                {
-                    if wanted {
-                        let token = Token::Output(key, out);
-                        add(&self.epoll, &source.fd, &token, epoll::EventFlags::IN)?;
-                    } else {
-                        // Not merely no interest: a hang-up would be reported for ever.
-                        epoll::delete(&self.epoll, &source.fd)?;
-                    }
-                    source.waits = wanted;
-                }
-            }
-            let wants = session.unpumped().is_some();
-            if wants != session.stdin_waits {
-                if let Some(stdin) = session.unpumped() {
-                    let token = Token::Input(key);
-                    // A terminal's one descriptor is in twice, as two descriptors of it.
-                    add(&self.epoll, stdin, &token, epoll::EventFlags::OUT)?;
-                } else if let Some(stdin) = session.stdin() {
-                    epoll::delete(&self.epoll, stdin)?;
-                }
-                session.stdin_waits = wants;
-            }
+            let held_back = self.is_held_back(self.sessions[at].key);
+            result = result.and(self.sessions[at].align(&self.epoll, held_back));
         }
-        for at in 0..self.connections.len() {
-            let reads = self.takes_input(&self.connections[at]);
-            let connection = &mut self.connections[at];
-            let interest = (reads, connection.backlog() > 0);
-            if interest != connection.interest {
-                let mut flags = epoll::EventFlags::empty();
-                flags.set(epoll::EventFlags::IN, interest.0);
-                flags.set(epoll::EventFlags::OUT, interest.1);
-                let token = Token::Connection(connection.key);
-                epoll::modify(&self.epoll, &connection.stream, token.encode(), flags)?;
-                connection.interest = interest;
-            }
+        for connection in &mut self.connections {
+            let token = Token::Connection(connection.key);
+            let wants = connection.wants();
+            result = result.and(connection.stream.wait_for(&self.epoll, token, wants));
         }
-        Ok(())
+        let hears = self.deaf_until.is_none().then_some(epoll::EventFlags::IN);
+        result.and(self.listener.wait_for(&self.epoll, Token::Listener, hears))
+    }
+
+    /// Ends the container, and says why in its record.
+    fn give_up(mut self, error: &io::Error) {
+        self.kill_first();
+        self.reap();
+        let error = format!("the shim's event loop: {error}");
+        self.start_failed.get_or_insert((error, 137));
+        if self.record.is_none() {
+            self.finish_container();
+        }
+    }
+
+    /// Takes back a container that nobody knows of yet: no process, no cgroup, no socket, no
+    /// record is left.
+    pub(super) fn undo(mut self) {
+        self.kill_first();
+        self.reap();
+        if let Some(cgroup) = &self.held.cgroup {
+            let _ = cgroup.kill_all();
+            let _ = cgroup.delete();
+        }
+        self.leave_directory();
+    }
+
+    fn kill_first(&mut self) {
+        self.start = None;
+        if let Some(first) = self.session(FIRST) {
+            let kill = rustix::process::Signal::KILL.as_raw();
+            let _ = wharf_sys::pidfd::send_signal(first.pidfd.as_fd(), kill);
+            // Left to be reaped.
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = rustix::process::waitid(WaitId::PidFd(first.pidfd.as_fd()), options);
+        }
+    }
+}
+
+/// A refusal.
+pub(super) fn error(message: &str, exit_code: i32) -> Reply {
+    Reply::Error {
+        message: message.to_owned(),
+        exit_code,
+        not_running: false,
     }
 }
 
@@ -396,13 +376,4 @@ pub(super) fn now_ns() -> i64 {
     now.tv_sec
         .saturating_mul(1_000_000_000)
         .saturating_add(now.tv_nsec)
-}
-
-pub(super) fn add(
-    epoll: &OwnedFd,
-    fd: impl AsFd,
-    token: &Token,
-    flags: epoll::EventFlags,
-) -> io::Result<()> {
-    Ok(epoll::add(epoll, fd, token.encode(), flags)?)
 }
