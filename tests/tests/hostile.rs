@@ -209,7 +209,7 @@ fn json_that_is_not_and_values_that_cannot_be_are_400() {
     assert!(
         answer
             .message()
-            .contains("repository name must be lowercase"),
+            .contains("repository name (library/Busybox) must be lowercase"),
         "{}",
         answer.message()
     );

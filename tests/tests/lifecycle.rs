@@ -332,7 +332,7 @@ fn top_stats_and_diff_show_what_happens() {
         "busybox",
         "sh",
         "-c",
-        "touch /added; rm /etc/group; sleep 1000",
+        "touch /added; rm /etc/group; sleep 1000 & wait",
     ]);
     eventually("the file is there", || {
         daemon

@@ -225,12 +225,11 @@ fn exec_runs_beside_with_user_directory_environment_and_exit_code() {
             == 0)
             .then_some(())
     });
-    let text = daemon
-        .run(
-            Client::Docker,
-            &["exec", "-u", "nobodyknows", "box-x", "true"],
-        )
-        .fails(126);
+    let ran = daemon.run(
+        Client::Docker,
+        &["exec", "-u", "nobodyknows", "box-x", "true"],
+    );
+    let text = ran.fails(126) + &ran.stdout;
     assert!(text.contains("unable to find user nobodyknows"), "{text}");
     daemon.docker(&["rm", "-f", "box-x"]);
     daemon
