@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wharf_images::Images;
+use wharf_runtime::shim::Program;
 use wharf_store::store::StoreOptions;
 use wharf_store::{Batch, Facts, Store};
 
@@ -43,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) execs: Execs,
     /// All volumes.
     pub(crate) volumes: Volumes,
+    /// What holds containers.
+    pub(crate) shim: Program,
     /// What can be done here.
     pub(crate) host: Host,
     /// Who this engine is.
@@ -60,6 +63,15 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     /// The first start, nanoseconds since 1970.
     pub(crate) created: i64,
+}
+
+/// The program of shims, sealed against the containers that they will hold.
+fn shim_program(words: &[String]) -> Result<Program> {
+    let (path, arguments) = words
+        .split_first()
+        .ok_or_else(|| Error::Internal("no program for shims".to_owned()))?;
+    Program::sealed(Path::new(path), arguments)
+        .map_err(|error| Error::Internal(format!("the program of shims, {path}: {error}")))
 }
 
 /// Kind and key of the document.
@@ -130,6 +142,7 @@ impl Inner {
         let images = Images::open(store.clone())?;
         let volumes = Volumes::open(&store, data)?;
         let host = Host::open(&options)?;
+        let shim = shim_program(&options.shim)?;
         let identity = identity(store.facts())?;
         store.facts().trim_events(options.events_kept)?;
         let events = Journal::new(store.facts().last_event()?);
@@ -141,6 +154,7 @@ impl Inner {
             containers: Registry::default(),
             execs: Execs::default(),
             volumes,
+            shim,
             host,
             identity,
             closing: CancellationToken::new(),

@@ -45,10 +45,14 @@ impl AsFd for Exe {
 impl Exe {
     /// Make the sealed form of this program. Needs the privileges to mount, or memory for a copy.
     pub fn sealed() -> io::Result<Exe> {
-        match in_overlay() {
-            Ok(file) => Ok(Exe { file }),
-            Err(_) => in_memory().map(|file| Exe { file }),
-        }
+        Exe::sealed_from(Path::new(OWN))
+    }
+
+    /// Make the sealed form of the program with this path.
+    pub fn sealed_from(path: &Path) -> io::Result<Exe> {
+        let original = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = in_overlay(&original).or_else(|_| in_memory(&original))?;
+        Ok(Exe { file })
     }
 
     /// To execute it by (`execveat` with an empty path).
@@ -74,8 +78,8 @@ impl Exe {
 }
 
 /// The same file in an overlay that has nothing writable.
-fn in_overlay() -> io::Result<OwnedFd> {
-    let path = std::fs::read_link(OWN)?;
+fn in_overlay(original: &OwnedFd) -> io::Result<OwnedFd> {
+    let path = std::fs::read_link(by_descriptor(original))?;
     let (directory, name) = split(&path)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let below = rustix::fs::open(directory, flags, Mode::empty())?;
@@ -92,12 +96,16 @@ fn in_overlay() -> io::Result<OwnedFd> {
     .map_err(|error| error.source)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&mount, name, flags, Mode::empty())?;
-    let (shown, running) = (fstat(&file)?, fstat(File::open(OWN)?)?);
+    let (shown, wanted) = (fstat(&file)?, fstat(original)?);
     // Replaced by a newer version meanwhile: that is a different program.
-    if (shown.st_ino, shown.st_size) != (running.st_ino, running.st_size) {
+    if (shown.st_ino, shown.st_size) != (wanted.st_ino, wanted.st_size) {
         return Err(io::ErrorKind::NotFound.into());
     }
     Ok(file)
+}
+
+fn by_descriptor(file: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn split(path: &Path) -> io::Result<(PathBuf, &OsStr)> {
@@ -121,11 +129,11 @@ const SEALS: SealFlags = SealFlags::SEAL
     .union(SealFlags::WRITE);
 
 /// A copy in memory that is sealed for ever.
-fn in_memory() -> io::Result<OwnedFd> {
+fn in_memory(original: &OwnedFd) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = memfd_create("wharf", flags)?;
     let mut copy = File::from(memory);
-    io::copy(&mut File::open(OWN)?, &mut copy)?;
+    io::copy(&mut File::open(by_descriptor(original))?, &mut copy)?;
     fcntl_add_seals(&copy, SEALS)?;
     if !fcntl_get_seals(&copy)?.contains(SEALS) {
         return Err(io::ErrorKind::Unsupported.into());
@@ -153,9 +161,12 @@ mod tests {
         assert!(list.contains("it_can_be_executed_by_its_path"), "{list}");
     }
 
+    fn own() -> OwnedFd {
+        File::open(OWN).unwrap().into()
+    }
+
     fn cannot_be_written(file: &OwnedFd) -> Errno {
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file));
-        match rustix::fs::open(path, OFlags::RDWR, Mode::empty()) {
+        match rustix::fs::open(by_descriptor(file), OFlags::RDWR, Mode::empty()) {
             Err(error) => error,
             Ok(opened) => rustix::io::write(opened, b"#!").unwrap_err(),
         }
@@ -163,7 +174,7 @@ mod tests {
 
     #[test]
     fn cve_2019_5736_the_program_cannot_be_written_by_root_itself() {
-        match in_overlay() {
+        match in_overlay(&own()) {
             Ok(file) => assert_eq!(cannot_be_written(&file), Errno::ROFS),
             Err(error) => assert!(!rustix::process::geteuid().is_root(), "{error}"),
         }
@@ -171,6 +182,6 @@ mod tests {
 
     #[test]
     fn cve_2019_5736_nor_its_copy_in_memory() {
-        assert_eq!(cannot_be_written(&in_memory().unwrap()), Errno::PERM);
+        assert_eq!(cannot_be_written(&in_memory(&own()).unwrap()), Errno::PERM);
     }
 }

@@ -17,7 +17,8 @@ use serde_json::json;
 use wharf_runtime::cgroup::Layout;
 use wharf_runtime::shim::proto::{Event, ExecRequest, Kind, Phase, Reply, Request, Streams};
 use wharf_runtime::shim::{
-    Client, ExitRecord, LogPlan, PlanRootfs, ShimPlan, Size, SpawnError, Spawned, exit_path, spawn,
+    Client, ExitRecord, LogPlan, PlanRootfs, Program, ShimPlan, Size, SpawnError, Spawned,
+    exit_path,
 };
 
 const ALL: Streams = Streams {
@@ -143,7 +144,7 @@ impl Box_ {
     fn try_spawn(&self) -> Result<Spawned, SpawnError> {
         let me = std::env::current_exe().unwrap();
         let shim = me.parent().unwrap().parent().unwrap().join("examples/shim");
-        spawn(&shim, &[], &self.plan, &[])
+        Program::sealed(&shim, &[]).unwrap().start(&self.plan, &[])
     }
 
     fn client(&self) -> Client {

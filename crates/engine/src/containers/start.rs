@@ -128,18 +128,12 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
     undo.push("spawn the shim", move || {
         cgroup::kill_and_remove(&left.0, &left.1)
     });
-    let (program, arguments) = inner
-        .options
-        .shim
-        .split_first()
-        .ok_or_else(|| Error::Internal("no program for shims".to_owned()))?;
-    let spawned = wharf_runtime::shim::spawn(Path::new(program), arguments, &plan, &lower)
-        .map_err(|error| {
-            start_error(&NotStarted {
-                exit_code: error.exit_code,
-                message: error.message,
-            })
-        })?;
+    let spawned = inner.shim.start(&plan, &lower).map_err(|error| {
+        start_error(&NotStarted {
+            exit_code: error.exit_code,
+            message: error.message,
+        })
+    })?;
     tracing::debug!(id = snapshot.id(), shim = spawned.shim, "a shim holds it");
     Ok(undo)
 }

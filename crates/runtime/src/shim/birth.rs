@@ -26,7 +26,7 @@ use wharf_sys::signal_fd;
 use super::plan::{LogPlan, PlanRootfs, SOCKET, ShimPlan, exit_path, socket_path};
 use super::server::{FIRST, Held, Server};
 use super::session::{Ends, Process, Session, StdinRule};
-use super::spawn::{Report, receive_plan};
+use super::spawn::{Report, Spawned, receive_plan};
 use crate::cgroup::Place;
 use crate::launch::{EndsWith, Io, Launch, Namespaces, Rootfs, Stdio, WindowSize, create};
 use crate::log::Writer;
@@ -265,11 +265,11 @@ fn make(
             (true, false) => StdinRule::Kept,
         },
     };
-    let report = Report::Created {
+    let report = Report::Created(Spawned {
         shim: rustix::process::getpid().as_raw_nonzero().get(),
         pid,
         warnings: warnings.clone(),
-    };
+    });
     let held = Held {
         namespaces: Namespaces::of(&plan.spec),
         dir: plan.dir,

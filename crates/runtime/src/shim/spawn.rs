@@ -6,11 +6,11 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::net::{
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::NAME;
 use super::plan::ShimPlan;
+use crate::Exe;
 
 /// Longest plan; a specification with every limit, mount and variable stays far below.
 const PLAN_MAX: usize = 16 * 1024 * 1024;
@@ -35,14 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
     /// It waits to be started.
-    Created {
-        /// The shim.
-        shim: i32,
-        /// The container's first process.
-        pid: i32,
-        /// Limits that could not be set.
-        warnings: Vec<String>,
-    },
+    Created(Spawned),
     /// It was not made, and nothing is left of it.
     Failed {
         /// Why.
@@ -53,7 +47,7 @@ pub(super) enum Report {
 }
 
 /// A shim that holds a created container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spawned {
     /// Its process. Not a child of the caller.
     pub shim: i32,
@@ -74,70 +68,93 @@ pub struct SpawnError {
 }
 
 impl SpawnError {
-    fn io(what: &str, error: &io::Error) -> SpawnError {
-        SpawnError {
+    fn io(what: &str) -> impl FnOnce(io::Error) -> SpawnError {
+        move |error| SpawnError {
             message: format!("shim: {what}: {error}"),
             exit_code: 125,
         }
     }
 }
 
-/// Starts a shim and waits until its container is created. `program` and `arguments` run
-/// [`main`](super::main). The layers' roots come top first, as `plan.layers` names them.
-pub fn spawn(
-    program: &Path,
-    arguments: &[String],
-    plan: &ShimPlan,
-    lower: &[OwnedFd],
-) -> Result<Spawned, SpawnError> {
-    let (mut ours, theirs) = UnixStream::pair().map_err(|e| SpawnError::io("socket", &e))?;
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the shim is this very program, in another role"
-    )]
-    let mut child = Command::new(program)
-        .arg0(NAME)
-        .args(arguments)
-        .arg(&plan.id)
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .env_clear()
-        .current_dir("/")
-        .spawn()
-        .map_err(|e| SpawnError::io(&format!("start {}", program.display()), &e))?;
-    let report = send_plan(&mut ours, plan, lower)
-        .and_then(|()| ours.set_read_timeout(Some(PATIENCE)))
-        .and_then(|()| {
-            let mut text = Vec::new();
-            ours.read_to_end(&mut text).map(|_| text)
-        });
-    // What was started has forked and left, or has failed: either way it ends at once.
-    let status = child.wait();
-    let text = report.map_err(|e| SpawnError::io("talk", &e))?;
-    match serde_json::from_slice(&text) {
-        Ok(Report::Created {
-            shim,
-            pid,
-            warnings,
-        }) => Ok(Spawned {
-            shim,
-            pid,
-            warnings,
-        }),
-        Ok(Report::Failed { message, exit_code }) => Err(SpawnError { message, exit_code }),
-        Err(_) => Err(SpawnError {
-            message: format!("the shim ended without a word ({status:?})"),
-            exit_code: 125,
-        }),
+/// The program that shims are: made once in a daemon, started for each container.
+///
+/// It is started from a sealed form of its file, which no container can write to through the
+/// processes that enter it (CVE-2019-5736, [`Exe`]), and is found even when the file was replaced
+/// by a newer one meanwhile: a daemon and its shims speak the same protocol.
+#[derive(Debug)]
+pub struct Program {
+    exe: Exe,
+    arguments: Vec<String>,
+}
+
+impl Program {
+    /// The program with this path, which with these arguments runs [`main`](super::main).
+    pub fn sealed(path: &Path, arguments: &[String]) -> io::Result<Program> {
+        Ok(Program {
+            exe: Exe::sealed_from(path)?,
+            arguments: arguments.to_vec(),
+        })
     }
+
+    /// Starts a shim and waits until its container is created. The layers' roots come top first,
+    /// as `plan.layers` names them.
+    pub fn start(&self, plan: &ShimPlan, lower: &[OwnedFd]) -> Result<Spawned, SpawnError> {
+        let (mut ours, theirs) = UnixStream::pair().map_err(SpawnError::io("socket"))?;
+        let mut child = self.execute(&plan.id, theirs.into())?;
+        let sent = send_plan(&mut ours, plan, lower);
+        // If it did not take the plan, it may still say why.
+        let report = hear(&mut ours);
+        // What was started has forked and left, or has failed: either way it ends at once.
+        let status = child.wait().map_err(SpawnError::io("wait"))?;
+        match (report, sent) {
+            (Ok(Report::Created(spawned)), _) => Ok(spawned),
+            (Ok(Report::Failed { message, exit_code }), _) => {
+                Err(SpawnError { message, exit_code })
+            }
+            (Err(_), Err(error)) => Err(SpawnError::io("send the plan")(error)),
+            (Err(error), Ok(())) if status.success() => Err(SpawnError::io("no report")(error)),
+            (Err(_), Ok(())) => Err(SpawnError {
+                message: format!("the shim ended without a word ({status})"),
+                exit_code: 125,
+            }),
+        }
+    }
+
+    /// Nothing here but what `posix_spawn` can do: a fork would copy the daemon's page tables.
+    fn execute(&self, id: &str, socket: OwnedFd) -> Result<Child, SpawnError> {
+        // By the descriptor's name: it is looked up before the descriptor closes on execution.
+        let path = format!("/proc/self/fd/{}", self.exe.fd().as_raw_fd());
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "the shim is this very program, in another role"
+        )]
+        let mut command = Command::new(path);
+        command
+            .arg0(NAME)
+            .args(&self.arguments)
+            .arg(id)
+            .stdin(Stdio::from(socket))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .env_clear()
+            .spawn()
+            .map_err(SpawnError::io("start"))
+    }
+}
+
+fn hear(socket: &mut UnixStream) -> io::Result<Report> {
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut text = Vec::new();
+    socket.read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 fn send_plan(socket: &mut UnixStream, plan: &ShimPlan, lower: &[OwnedFd]) -> io::Result<()> {
     let text = serde_json::to_vec(plan)?;
+    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
     let mut head = [0; 8];
-    head[..4].copy_from_slice(&u32::try_from(lower.len()).unwrap_or(u32::MAX).to_le_bytes());
-    head[4..].copy_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+    head[..4].copy_from_slice(&number(lower.len()));
+    head[4..].copy_from_slice(&number(text.len()));
     socket.write_all(&head)?;
     for batch in lower.chunks(DESCRIPTORS) {
         let fds: Vec<BorrowedFd<'_>> = batch.iter().map(AsFd::as_fd).collect();
