@@ -143,7 +143,7 @@ impl Box_ {
 
     fn try_spawn(&self) -> Result<Spawned, SpawnError> {
         let me = std::env::current_exe().unwrap();
-        let shim = me.parent().unwrap().parent().unwrap().join("examples/shim");
+        let shim = me.parent().unwrap().parent().unwrap().join("examples/runtime-shim");
         Program::sealed(&shim, &[]).unwrap().start(&self.plan, &[])
     }
 
