@@ -13,3 +13,7 @@
 //! - In the packet filter only our own table is touched.
 
 #![forbid(unsafe_code)]
+
+pub mod conntrack;
+pub mod firewall;
+pub mod ports;

@@ -1,0 +1,1 @@
+//! Connection tracking entries that outlive the rule that made them.
