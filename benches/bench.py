@@ -122,21 +122,35 @@ def wharf():
     return Engine("wharf", sock, process, "none")
 
 
+def furnish_peers():
+    """What programs in the peers' chroot need around them."""
+    root = pathlib.Path(PEERS)
+    for source in ("proc", "sys", "dev"):
+        subprocess.run(["mount", "--rbind", f"/{source}", root / source], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "run"], check=True)
+    (root / "bench").mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", WORK, root / "bench"], check=True)
+
+
 def dockerd():
     """A dockerd in the peers' chroot, if there is one."""
     if not PEERS or not pathlib.Path(PEERS, "usr/sbin/dockerd").exists():
         return None
     root = pathlib.Path(PEERS)
-    for source in ("proc", "sys", "dev"):
-        subprocess.run(["mount", "--rbind", f"/{source}", root / source], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", root / "run"], check=True)
     data = WORK / "docker"
     data.mkdir()
-    (root / "bench").mkdir(exist_ok=True)
-    subprocess.run(["mount", "--bind", WORK, root / "bench"], check=True)
     log = open(WORK / "dockerd.log", "wb")
+    # A root of its own, not a chroot: dockerd remounts `/` when it unpacks a layer.
+    enter = f"""set -e
+        mount --rbind {root} {root}
+        cd {root}
+        mkdir -p .old
+        pivot_root . .old
+        umount -l .old
+        exec "$@" """
     process = subprocess.Popen(
-        ["chroot", PEERS, "dockerd", "-H", "unix:///bench/docker.sock", "--data-root", "/bench/docker",
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", enter, "sh",
+         "dockerd", "-H", "unix:///bench/docker.sock", "--data-root", "/bench/docker",
          "--exec-root", "/run/docker", "--bridge=none", "--iptables=false", "--ip6tables=false",
          "--cgroup-parent", CGROUP + "d"], stdout=log, stderr=log)
     sock = str(WORK / "docker.sock")
@@ -216,9 +230,12 @@ def ratio(value, base):
 
 def pss(pid):
     """Proportional set size in KiB."""
-    for line in open(f"/proc/{pid}/smaps_rollup"):
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
+    try:
+        for line in open(f"/proc/{pid}/smaps_rollup"):
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    except ProcessLookupError:
+        pass  # It has just ended.
     return 0
 
 
@@ -281,13 +298,15 @@ def section_start(engines, place):
     subjects["wharf runtime run"] = raw([WHARF, "runtime", "--root", str(WORK / "rt"), "run", "--bundle", str(bundle)])
     for name in ("crun", "runc"):
         if PEERS and pathlib.Path(PEERS, "usr/bin", name).exists() or pathlib.Path(PEERS or "/", "usr/sbin", name).exists():
-            inside = pathlib.Path(PEERS, "bench/bundle")
             mine = json.loads((bundle / "config.json").read_text())
             mine["root"]["path"] = "/bench/rootfs"
             other = WORK / f"bundle-{name}"
             other.mkdir()
             (other / "config.json").write_text(json.dumps(mine))
-            subjects[f"{name} run"] = raw(["chroot", PEERS, name, "--root", f"/run/{name}-bench", "run", "--bundle", f"/bench/bundle-{name}"])
+            # In dockerd's mount namespace where there is one: they want a root that is a mount.
+            inside = [["nsenter", f"--mount=/proc/{engine.process.pid}/ns/mnt"] for engine in engines if engine.name == "docker"]
+            enter = inside[0] if inside else ["chroot", PEERS]
+            subjects[f"{name} run"] = raw([*enter, name, "--root", f"/run/{name}-bench", "run", "--bundle", f"/bench/bundle-{name}"])
     for engine in engines:
         for network in ("none", "host"):
             subjects[f"{engine.name}: start to exit by the API, network {network}"] = (
@@ -604,6 +623,8 @@ def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     engines = [wharf()]
     try:
+        if PEERS:
+            furnish_peers()
         docker = dockerd()
         if docker:
             engines.append(docker)
