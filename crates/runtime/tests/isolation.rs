@@ -561,3 +561,59 @@ fn what_another_container_has_mounted_can_be_shared_with_it() {
     assert_eq!(second.run().ok(), "shared");
     assert_eq!(first.exec("cat /dev/shm/answer").ok(), "back");
 }
+
+/// A bundle with a directory `shared`, whose file belongs to 33:34.
+fn with_shared_directory(script: &str) -> (Bundle, std::path::PathBuf) {
+    let bundle = Bundle::script(script);
+    let shared = bundle.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::write(shared.join("file"), "").unwrap();
+    std::os::unix::fs::chown(shared.join("file"), Some(33), Some(34)).unwrap();
+    (bundle, shared)
+}
+
+fn map_from(host: u32) -> serde_json::Value {
+    json!([{"containerID": 0, "hostID": host, "size": 65536}])
+}
+
+#[test]
+fn a_mount_can_have_a_map_of_its_own() {
+    if !able() {
+        return;
+    }
+    let (mut bundle, shared) = with_shared_directory("stat -c %u:%g /one/file /two/file");
+    bundle.mount(
+        json!({"destination": "/one", "source": shared, "options": ["bind"],
+        "uidMappings": map_from(5000), "gidMappings": map_from(6000)}),
+    );
+    bundle.mount(json!({"destination": "/two", "source": shared, "options": ["bind"]}));
+    assert_eq!(bundle.run().ok(), "5033:6034\n33:34");
+}
+
+#[test]
+fn a_mount_can_follow_the_containers_map_and_its_files_keep_their_owners_on_disk() {
+    if !able() {
+        return;
+    }
+    let (mut bundle, shared) = with_shared_directory(
+        "stat -c %u:%g /one/file /all/file /plain/file; touch /one/new; stat -c %u:%g /one/new; \
+         touch /plain/new 2>/dev/null || echo denied",
+    );
+    for (destination, options) in [
+        ("/one", json!(["bind", "idmap"])),
+        ("/all", json!(["rbind", "ridmap"])),
+        ("/plain", json!(["bind"])),
+    ] {
+        // The bundle's own root belongs to somebody who is not mapped.
+        fs::create_dir(bundle.root().join(&destination[1..])).unwrap();
+        bundle.mount(json!({"destination": destination, "source": shared, "options": options}));
+    }
+    let linux = &mut bundle.spec["linux"];
+    linux["uidMappings"] = map_from(100_000);
+    linux["gidMappings"] = map_from(100_000);
+    let namespaces = linux["namespaces"].as_array_mut().unwrap();
+    namespaces.push(json!({"type": "user"}));
+    assert_eq!(bundle.run().ok(), "33:34\n33:34\n65534:65534\n0:0\ndenied");
+    let made = fs::metadata(shared.join("new")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 0);
+}

@@ -35,6 +35,7 @@ const OUTPUT: Streams = Streams {
 struct Box_ {
     dir: tempfile::TempDir,
     plan: ShimPlan,
+    lower: Vec<std::os::fd::OwnedFd>,
 }
 
 fn wait<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
@@ -113,7 +114,11 @@ impl Box_ {
                 max_files: 2,
             }),
         };
-        Box_ { dir, plan }
+        Box_ {
+            dir,
+            plan,
+            lower: Vec::new(),
+        }
     }
 
     fn terminal(mut self) -> Box_ {
@@ -149,7 +154,9 @@ impl Box_ {
             .parent()
             .unwrap()
             .join("examples/runtime-shim");
-        Program::sealed(&shim, &[]).unwrap().start(&self.plan, &[])
+        Program::sealed(&shim, &[])
+            .unwrap()
+            .start(&self.plan, &self.lower)
     }
 
     fn client(&self) -> Client {
@@ -541,4 +548,120 @@ fn a_killed_shim_closes_its_connections_and_leaves_no_record() {
         container.plan.cgroup.as_ref().unwrap(),
     );
     wait("its cgroup to go", || cgroup.delete().ok());
+}
+
+/// Layers of both forms, and the changes of two containers with different maps.
+#[test]
+fn one_layer_serves_every_map_of_users_and_nothing_is_chowned() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let (base, _keep) = layers();
+    let mut changes = Vec::new();
+    for first in [0_u32, 100_000, 200_000] {
+        let mut container = Box_::new(&[
+            "sh",
+            "-c",
+            "id -u; stat -c '%u:%g %a' /etc/mine /etc/webs /etc/outside; echo more >> /etc/webs; \
+             rm /etc/gone; mkdir /made; touch /made/file; chown 33:34 /made/file; \
+             stat -c '%u:%g' /etc/webs /made/file; mount | head -1 | cut -d' ' -f5",
+        ]);
+        let held = container.dir.path().join("overlay");
+        let (upper, work) = (held.join("upper"), held.join("work"));
+        for dir in [&upper, &work] {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        std::fs::set_permissions(&upper, PermissionsExt::from_mode(0o755)).unwrap();
+        container.plan.rootfs = PlanRootfs::Overlay {
+            upper: upper.clone(),
+            work,
+        };
+        container.plan.layers = vec!["top".into(), "base".into()];
+        container.lower = base.iter().map(|fd| fd.try_clone().unwrap()).collect();
+        let mut spec = serde_json::to_value(&container.plan.spec).unwrap();
+        let all = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"];
+        spec["process"]["capabilities"] =
+            json!({"bounding": all, "permitted": all, "effective": all});
+        if first != 0 {
+            let map = json!([{"containerID": 0, "hostID": first, "size": 65536}]);
+            let linux = &mut spec["linux"];
+            linux["namespaces"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"type": "user"}));
+            linux["uidMappings"] = map.clone();
+            linux["gidMappings"] = map;
+        }
+        container.plan.spec = serde_json::from_value(spec).unwrap();
+        let (out, err, code) = container.run();
+        assert_eq!((err.as_str(), code), ("", 0), "{first}: {out}");
+        // Nobody, where the layer has a number beyond the map.
+        let beyond = if first == 0 {
+            "70000:70000"
+        } else {
+            "65534:65534"
+        };
+        assert_eq!(
+            out,
+            format!("0\n0:0 644\n33:34 4755\n{beyond} 644\n33:34\n33:34\noverlay\n")
+        );
+        let owner = |name: &str| {
+            let meta = std::fs::symlink_metadata(upper.join(name)).unwrap();
+            (meta.uid(), meta.gid())
+        };
+        assert!(
+            std::fs::symlink_metadata(upper.join("etc/gone"))
+                .unwrap()
+                .rdev()
+                == 0,
+            "no whiteout"
+        );
+        changes.push([
+            owner("."),
+            owner("made"),
+            owner("made/file"),
+            owner("etc/webs"),
+        ]);
+    }
+    assert_eq!(changes[0], [(0, 0), (0, 0), (33, 34), (33, 34)]);
+    assert!(
+        changes.iter().all(|each| *each == changes[0]),
+        "{changes:?}"
+    );
+}
+
+/// A layer that is a directory over one that is an EROFS image, where there is a tool for that.
+fn layers() -> (Vec<std::os::fd::OwnedFd>, tempfile::TempDir) {
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use wharf_sys::mount::{ErofsReads, clone_tree, erofs};
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    let (top, base) = (dir.path().join("top"), dir.path().join("base"));
+    rootfs(&base);
+    for applet in ["id", "stat", "rm", "mkdir", "chown", "mount", "cut"] {
+        std::os::unix::fs::symlink("busybox", base.join("bin").join(applet)).unwrap();
+    }
+    std::fs::create_dir_all(top.join("etc")).unwrap();
+    for (path, owner) in [
+        (base.join("etc/mine"), (0, 0)),
+        (base.join("etc/webs"), (33, 34)),
+        (base.join("etc/gone"), (0, 0)),
+        (top.join("etc/outside"), (70_000, 70_000)),
+    ] {
+        std::fs::write(&path, "text\n").unwrap();
+        chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+    }
+    let set_user = PermissionsExt::from_mode(0o4755);
+    std::fs::set_permissions(base.join("etc/webs"), set_user).unwrap();
+    let open = |path: &Path| OwnedFd::from(std::fs::File::open(path).unwrap());
+    let image = dir.path().join("base.erofs");
+    let made = std::process::Command::new("mkfs.erofs")
+        .arg(&image)
+        .arg(&base)
+        .output();
+    let lower = match made {
+        Ok(out) if out.status.success() => {
+            erofs(open(&image).as_fd(), &[], ErofsReads::Buffered).unwrap()
+        }
+        _ => clone_tree(open(&base).as_fd(), wharf_sys::mount::Depth::One).unwrap(),
+    };
+    (vec![open(&top), lower], dir)
 }

@@ -4,6 +4,7 @@ pub mod activation;
 pub mod bpf;
 pub mod clone;
 pub mod descriptors;
+pub mod file_owner;
 pub mod heap;
 pub mod loopback;
 pub mod mount;

@@ -14,6 +14,7 @@ use wharf_sys::clone::{self, Child, Clone, Namespaces as Kinds};
 
 use super::channel::{self, Message};
 use super::error::{Failure, LaunchError, Step, Warning};
+use super::id_map::MappedNamespaces;
 use super::plan::Plan;
 use super::start::StartHandle;
 use super::visit::Visit;
@@ -70,9 +71,10 @@ fn make(
         None => None,
     };
     hide_from_tracers()?;
+    let mut mapped = MappedNamespaces::default();
     let parts = Parts {
-        root: sources::root(&rootfs)?,
-        binds: sources::binds(&plan.mounts)?,
+        root: sources::root(&rootfs, plan.id_maps.as_ref(), &mut mapped)?,
+        binds: sources::binds(&plan.mounts, &mut mapped)?,
         io,
         listener,
     };
@@ -179,9 +181,7 @@ fn set_from_outside(
         }
     }
     if let Some(maps) = &plan.id_maps {
-        for (name, lines) in [("uid_map", &maps.users), ("gid_map", &maps.groups)] {
-            fs::write(proc(name), lines).map_err(Failure::at(Step::UserNamespace, name))?;
-        }
+        maps.write(pid)?;
         channel::send(socket.as_fd(), &Message::GoOn).map_err(Failure::at(Step::Channel, ""))?;
     }
     Ok(())

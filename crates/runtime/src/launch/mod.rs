@@ -23,6 +23,7 @@ pub(crate) mod devices;
 pub(crate) mod error;
 mod foreign;
 mod hooks;
+mod id_map;
 mod join;
 pub(crate) mod mount_options;
 pub(crate) mod plan;

@@ -1,6 +1,7 @@
 //! The options of a mount in the specification, sorted by what they mean to the kernel.
 
 use rustix::mount::{MountAttrFlags as Attr, MountPropagationFlags as Propagation};
+use wharf_sys::mount::Depth;
 
 /// What the options of one mount come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub(crate) struct MountOptions {
     pub(crate) tree: Change,
     /// Propagation, applied in order.
     pub(crate) propagation: Vec<Propagation>,
+    /// Map owners, of this mount or of all below it.
+    pub(crate) id_map: Option<Depth>,
     /// Start a tmpfs with a copy of what it hides.
     pub(crate) copy_up: bool,
     /// Options for the file system itself.
@@ -81,6 +84,7 @@ pub(crate) fn parse(options: &[String]) -> Result<MountOptions, String> {
         this: Change::default(),
         tree: Change::default(),
         propagation: Vec::new(),
+        id_map: None,
         copy_up: false,
         data: Vec::new(),
     };
@@ -102,7 +106,9 @@ pub(crate) fn parse(options: &[String]) -> Result<MountOptions, String> {
                 "bind" => parsed.bind = parsed.bind.or(Some(Bind::Plain)),
                 "rbind" => parsed.bind = Some(Bind::Recursive),
                 "tmpcopyup" => parsed.copy_up = true,
-                "remount" | "idmap" | "ridmap" => return Err(option.to_owned()),
+                "idmap" => parsed.id_map = parsed.id_map.or(Some(Depth::One)),
+                "ridmap" => parsed.id_map = Some(Depth::Recursive),
+                "remount" => return Err(option.to_owned()),
                 flag if FLAGS_OF_THE_FILE_SYSTEM.contains(&flag) => {
                     parsed.data.push((flag.to_owned(), None));
                 }

@@ -6,12 +6,14 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use oci_spec::runtime::{Hook, Linux, LinuxIdMapping, LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{Hook, Linux, LinuxNamespaceType, Mount, Spec};
 use rustix::mount::MountPropagationFlags;
 use wharf_sys::clone::Namespaces as Kinds;
+use wharf_sys::mount::Depth;
 
 use super::devices::{self, DevicePlan};
 use super::error::LaunchError;
+use super::id_map::IdMaps;
 use super::mount_options::{self, MountOptions};
 use super::process::ProcessPlan;
 use super::sysctl;
@@ -39,13 +41,6 @@ pub(crate) struct Plan {
     pub(crate) hooks: HookPlan,
 }
 
-/// The lines of a user namespace's maps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IdMaps {
-    pub(crate) users: String,
-    pub(crate) groups: String,
-}
-
 /// One mount.
 #[derive(Debug, Clone)]
 pub(crate) struct MountPlan {
@@ -53,6 +48,8 @@ pub(crate) struct MountPlan {
     pub(crate) source: PathBuf,
     pub(crate) what: MountKind,
     pub(crate) options: MountOptions,
+    /// Show owners mapped, this mount's or those of all below it.
+    pub(crate) id_map: Option<(IdMaps, Depth)>,
 }
 
 /// What is mounted.
@@ -105,14 +102,15 @@ impl Plan {
                 ));
             }
         }
+        let id_maps = IdMaps::of_container(linux, new)?;
         let mounts = spec
             .mounts()
             .iter()
             .flatten()
-            .map(|mount| mount_plan(mount, bundle))
+            .map(|mount| mount_plan(mount, bundle, id_maps.as_ref()))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Plan {
-            id_maps: id_maps(linux, new)?,
+            id_maps,
             sysctls: sysctl::plan(linux, new, &joined)?,
             new,
             joined,
@@ -209,45 +207,13 @@ pub(super) fn kind_of(kind: LinuxNamespaceType) -> Kinds {
     }
 }
 
-fn id_maps(linux: &Linux, new: Kinds) -> Result<Option<IdMaps>, LaunchError> {
-    let users = linux.uid_mappings().as_deref().unwrap_or_default();
-    let groups = linux.gid_mappings().as_deref().unwrap_or_default();
-    if !new.contains(Kinds::USER) {
-        if !users.is_empty() || !groups.is_empty() {
-            return Err(LaunchError::spec(
-                "linux.uidMappings",
-                "mappings without a new user namespace",
-            ));
-        }
-        return Ok(None);
-    }
-    let lines = |field: &str, maps: &[LinuxIdMapping]| {
-        if !maps
-            .iter()
-            .any(|map| map.container_id() == 0 && map.size() > 0)
-        {
-            return Err(LaunchError::spec(field, "0 is not mapped"));
-        }
-        Ok(maps
-            .iter()
-            .map(|map| format!("{} {} {}\n", map.container_id(), map.host_id(), map.size()))
-            .collect())
-    };
-    Ok(Some(IdMaps {
-        users: lines("linux.uidMappings", users)?,
-        groups: lines("linux.gidMappings", groups)?,
-    }))
-}
-
-fn mount_plan(mount: &Mount, bundle: &Path) -> Result<MountPlan, LaunchError> {
+fn mount_plan(
+    mount: &Mount,
+    bundle: &Path,
+    of_container: Option<&IdMaps>,
+) -> Result<MountPlan, LaunchError> {
     let destination = mount.destination();
     let field = || format!("mounts: {}", destination.display());
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        return Err(LaunchError::unsupported(format!(
-            "{}: uidMappings",
-            field()
-        )));
-    }
     let options = mount_options::parse(mount.options().as_deref().unwrap_or_default())
         .map_err(|option| LaunchError::unsupported(format!("{}: {option}", field())))?;
     let kind = mount.typ().as_deref().unwrap_or_default();
@@ -270,13 +236,43 @@ fn mount_plan(mount: &Mount, bundle: &Path) -> Result<MountPlan, LaunchError> {
     } else {
         source
     };
+    let id_map = mount_id_map(&field(), mount, &options, of_container)?;
+    if id_map.is_some() && !matches!(what, MountKind::Bind(_)) {
+        return Err(LaunchError::spec(
+            field(),
+            "id-mapped mounts are only supported for bind-mounts",
+        ));
+    }
     Ok(MountPlan {
         // A relative destination was always taken to start at the root.
         destination: inner_path(&field(), &Path::new("/").join(destination))?,
         source,
         what,
         options,
+        id_map,
     })
+}
+
+/// A mount's own maps, or the container's where it is to be mapped without saying how.
+fn mount_id_map(
+    field: &str,
+    mount: &Mount,
+    options: &MountOptions,
+    of_container: Option<&IdMaps>,
+) -> Result<Option<(IdMaps, Depth)>, LaunchError> {
+    let own = IdMaps::of_mount(field, mount)?;
+    let depth = match (options.id_map, &own) {
+        (None, None) => return Ok(None),
+        (None, Some(_)) => Depth::One,
+        (Some(depth), _) => depth,
+    };
+    match own.or_else(|| of_container.cloned()) {
+        Some(maps) => Ok(Some((maps, depth))),
+        None => Err(LaunchError::spec(
+            field,
+            "an id-mapped mount without mappings, in a container without a user namespace",
+        )),
+    }
 }
 
 /// A path inside the container, absolute, as components without `.` and `..`.
@@ -400,6 +396,28 @@ mod tests {
         let error =
             plan(r#"{"linux":{"namespaces":[{"type":"mount"},{"type":"user"}]}}"#).unwrap_err();
         assert!(error.to_string().contains("0 is not mapped"), "{error}");
+    }
+
+    #[test]
+    fn a_mapped_mount_has_maps_of_its_own_or_the_containers_or_is_refused() {
+        let mount = |extra: &str| {
+            plan(&format!(
+                r#"{{"mounts":[{{"destination":"/d","source":"s","type":"bind"{extra}}}]}}"#
+            ))
+        };
+        let maps = r#"[{"containerID":0,"hostID":7,"size":1}]"#;
+        let one = mount(&format!(r#","uidMappings":{maps},"gidMappings":{maps}"#)).unwrap();
+        assert_eq!(one.mounts[0].id_map.as_ref().unwrap().1, Depth::One);
+        for refused in [
+            mount(&format!(r#","uidMappings":{maps}"#)),
+            mount(r#","options":["idmap"]"#),
+            plan(&format!(
+                r#"{{"mounts":[{{"destination":"/d","type":"tmpfs",
+                    "uidMappings":{maps},"gidMappings":{maps}}}]}}"#
+            )),
+        ] {
+            assert!(refused.unwrap_err().to_string().contains("mount"));
+        }
     }
 
     #[test]

@@ -7,21 +7,31 @@
 //! mount where the specification asks for shared propagation.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, OpenTreeFlags, open_tree};
+use wharf_sys::file_owner::with_owner;
 use wharf_sys::mount::{self as sys_mount, Attributes, Depth, MountError, Overlay, Upper};
 
 use super::error::{Failure, LaunchError, Step};
+use super::id_map::{self, IdMaps, MappedNamespaces};
 use super::mount_options::{Bind, Change};
 use super::plan::{MountKind, MountPlan};
 use super::{Rootfs, foreign};
 
 /// The root file system.
-pub(super) fn root(rootfs: &Rootfs) -> Result<OwnedFd, LaunchError> {
+///
+/// A directory is taken as it is, with the owners it has: whoever made the bundle saw to them. An
+/// overlay is made of mapped clones of its layers, the writable one included, so that on disk
+/// they all keep the container's own numbers.
+pub(super) fn root(
+    rootfs: &Rootfs,
+    maps: Option<&IdMaps>,
+    mapped: &mut MappedNamespaces,
+) -> Result<OwnedFd, LaunchError> {
     match rootfs {
         Rootfs::Directory(path) => {
             let tree = clone(path, Bind::Recursive)
@@ -35,40 +45,110 @@ pub(super) fn root(rootfs: &Rootfs) -> Result<OwnedFd, LaunchError> {
             Ok(tree)
         }
         Rootfs::Overlay { lower, upper, work } => {
-            let directory = |path: &Path| {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                rustix::fs::open(path, flags, Mode::empty())
-                    .map_err(Failure::at(Step::OpenRootfs, path.display()))
-            };
-            let lower: Vec<_> = lower.iter().map(AsFd::as_fd).collect();
-            let (upper_fd, work_fd) = (directory(upper)?, directory(work)?);
-            let overlay = Overlay {
-                lower: &lower,
-                upper: Some(Upper {
-                    upper: upper_fd.as_fd(),
-                    work: work_fd.as_fd(),
-                }),
-                user_xattr: false,
-                attributes: MountAttrFlags::empty(),
-            };
-            Ok(sys_mount::overlay(&overlay)
-                .map_err(mount_failure(Step::OpenRootfs, "overlay".to_owned()))?)
+            let writable = Writable { upper, work };
+            match maps {
+                None => {
+                    let lower: Vec<_> = lower.iter().map(AsFd::as_fd).collect();
+                    let upper = open_directory(upper)?;
+                    let work = open_directory(work)?;
+                    Ok(overlay(&lower, &upper, &work)?)
+                }
+                Some(maps) => mapped_overlay(lower, &writable, maps, mapped),
+            }
         }
     }
 }
 
+/// The two directories of an overlay's writable layer.
+struct Writable<'a> {
+    upper: &'a Path,
+    work: &'a Path,
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(Failure::at(Step::OpenRootfs, path.display()))
+}
+
+fn overlay(lower: &[BorrowedFd<'_>], upper: &OwnedFd, work: &OwnedFd) -> Result<OwnedFd, Failure> {
+    let overlay = Overlay {
+        lower,
+        upper: Some(Upper {
+            upper: upper.as_fd(),
+            work: work.as_fd(),
+        }),
+        user_xattr: false,
+        attributes: MountAttrFlags::empty(),
+    };
+    sys_mount::overlay(&overlay).map_err(mount_failure(Step::OpenRootfs, "overlay".to_owned()))
+}
+
+fn mapped_overlay(
+    lower: &[OwnedFd],
+    writable: &Writable<'_>,
+    maps: &IdMaps,
+    mapped: &mut MappedNamespaces,
+) -> Result<OwnedFd, LaunchError> {
+    let namespace = mapped.of(maps)?;
+    let clone = |directory: BorrowedFd<'_>, subject: String| {
+        let tree = sys_mount::clone_tree(directory, Depth::One)
+            .map_err(mount_failure(Step::OpenRootfs, subject.clone()))?;
+        id_map::apply(tree.as_fd(), namespace, Depth::One)
+            .map_err(mount_failure(Step::OpenRootfs, subject))?;
+        Ok::<_, Failure>(tree)
+    };
+    let mut layers = Vec::with_capacity(lower.len());
+    for (number, layer) in lower.iter().enumerate() {
+        layers.push(clone(layer.as_fd(), format!("layer {number}"))?);
+    }
+    // Both directories must be on one mount: that of the directory they are both in.
+    let (upper, work) = (writable.upper, writable.work);
+    let parent = upper
+        .parent()
+        .filter(|parent| work.parent() == Some(parent));
+    let parent = parent.ok_or_else(|| {
+        LaunchError::unsupported("a user namespace with upper and work in different directories")
+    })?;
+    let tree = clone(
+        open_directory(parent)?.as_fd(),
+        parent.display().to_string(),
+    )?;
+    let inside = |path: &Path| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let name = path.file_name().unwrap_or_default();
+        rustix::fs::openat(&tree, name, flags, Mode::empty())
+            .map_err(Failure::at(Step::OpenRootfs, path.display()))
+    };
+    let (upper, work) = (inside(upper)?, inside(work)?);
+    let layers: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
+    // The kernel makes files of its own in the scratch directory, and later the marks of what is
+    // removed, as whoever mounts the overlay: that must be somebody who is mapped.
+    let (user, group) = maps.root();
+    let mounted = with_owner(user, group, || overlay(&layers, &upper, &work))
+        .map_err(Failure::at(Step::OpenRootfs, "overlay"))?;
+    Ok(mounted?)
+}
+
 /// The sources of the bind mounts; nothing for the others.
-pub(super) fn binds(mounts: &[MountPlan]) -> Result<Vec<Option<OwnedFd>>, LaunchError> {
+pub(super) fn binds(
+    mounts: &[MountPlan],
+    mapped: &mut MappedNamespaces,
+) -> Result<Vec<Option<OwnedFd>>, LaunchError> {
     mounts
         .iter()
         .map(|mount| match mount.what {
-            MountKind::Bind(bind) => bind_source(mount, bind).map(Some),
+            MountKind::Bind(bind) => bind_source(mount, bind, mapped).map(Some),
             MountKind::Cgroup | MountKind::FileSystem(_) => Ok(None),
         })
         .collect()
 }
 
-fn bind_source(mount: &MountPlan, bind: Bind) -> Result<OwnedFd, LaunchError> {
+fn bind_source(
+    mount: &MountPlan,
+    bind: Bind,
+    mapped: &mut MappedNamespaces,
+) -> Result<OwnedFd, LaunchError> {
     let subject = || {
         format!(
             "{} to {}",
@@ -78,6 +158,10 @@ fn bind_source(mount: &MountPlan, bind: Bind) -> Result<OwnedFd, LaunchError> {
     };
     let tree =
         clone_source(&mount.source, bind).map_err(Failure::at(Step::OpenSource, subject()))?;
+    if let Some((maps, depth)) = &mount.id_map {
+        id_map::apply(tree.as_fd(), mapped.of(maps)?, *depth)
+            .map_err(mount_failure(Step::Attributes, subject()))?;
+    }
     let attributes = |change: Change, depth| {
         if change.is_empty() {
             return Ok(());
