@@ -15,4 +15,5 @@ pub mod rooted;
 pub mod seccomp;
 pub mod signal_fd;
 pub mod signals;
+pub mod socket_filter;
 pub mod writeback;
