@@ -19,6 +19,22 @@ const ID_MAX: u32 = i32::MAX.cast_unsigned();
 const PASSWD: &str = "/etc/passwd";
 const GROUP: &str = "/etc/group";
 
+/// Where an image's account files are read.
+pub trait AccountFiles {
+    /// What is in the file at `path`, which may have [`FILE_MAX`] bytes; nothing if there is none.
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RootedError>;
+}
+
+impl AccountFiles for Root {
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RootedError> {
+        match self.read_bounded(path, FILE_MAX) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// Who a process is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -51,12 +67,16 @@ pub enum UserError {
 
 /// Find out who `user` is: nothing for root, a name or number, each with `:group` or without.
 /// `extra` are further groups by name or number.
-pub fn resolve(root: &Root, user: &str, extra: &[String]) -> Result<Identity, UserError> {
+pub fn resolve(
+    files: &dyn AccountFiles,
+    user: &str,
+    extra: &[String],
+) -> Result<Identity, UserError> {
     let (name, group) = match user.split_once(':') {
         Some((name, group)) => (name, group),
         None => (user, ""),
     };
-    let passwd = read(root, PASSWD)?;
+    let passwd = read(files, PASSWD)?;
     let number = if name.is_empty() {
         Some(0)
     } else {
@@ -77,7 +97,7 @@ pub fn resolve(root: &Root, user: &str, extra: &[String]) -> Result<Identity, Us
     };
     let needs_groups = !group.is_empty() || entry.is_some() || !extra.is_empty();
     let file = if needs_groups {
-        read(root, GROUP)?
+        read(files, GROUP)?
     } else {
         String::new()
     };
@@ -156,12 +176,9 @@ fn number_of(text: &str) -> Result<Option<u32>, UserError> {
     }
 }
 
-fn read(root: &Root, path: &str) -> Result<String, UserError> {
-    match root.read_bounded(path, FILE_MAX) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(error.into()),
-    }
+fn read(files: &dyn AccountFiles, path: &str) -> Result<String, UserError> {
+    let bytes = files.read(path)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn entries(file: &str) -> impl Iterator<Item = &str> {

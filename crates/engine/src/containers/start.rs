@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
-use wharf_runtime::shim::{LogPlan, PlanRootfs, ShimPlan, Size};
+use wharf_runtime::shim::{LogPlan, PlanRootfs, ShimPlan, Size, SpawnError};
 
 use super::create::{ensure_dirs, remove_dir};
 use super::snapshot::Snapshot;
@@ -76,6 +76,8 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
     let mut undo = Undo::new();
     ensure_dirs(&snapshot.paths)?;
     make_exec_dir(engine, snapshot, &mut undo)?;
+    // It starts on another processor while the rest is prepared on this one.
+    let shim = inner.shim.begin(snapshot.id()).map_err(not_started)?;
     let hostname = hostname(snapshot, &namespaces);
     let files = files(engine, snapshot, &namespaces, &hostname)?;
     let mut mounts = snapshot.record.mounts.clone();
@@ -128,12 +130,7 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
     undo.push("spawn the shim", move || {
         cgroup::kill_and_remove(&left.0, &left.1)
     });
-    let spawned = inner.shim.start(&plan, &lower).map_err(|error| {
-        start_error(&NotStarted {
-            exit_code: error.exit_code,
-            message: error.message,
-        })
-    })?;
+    let spawned = shim.create(&plan, &lower).map_err(not_started)?;
     tracing::debug!(id = snapshot.id(), shim = spawned.shim, "a shim holds it");
     Ok(undo)
 }
@@ -158,6 +155,13 @@ async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>) -> Result<Start
         pid: state.pid,
         at: watch.started().await.unwrap_or_else(clock::now),
         watch,
+    })
+}
+
+fn not_started(error: SpawnError) -> Error {
+    start_error(&NotStarted {
+        exit_code: error.exit_code,
+        message: error.message,
     })
 }
 

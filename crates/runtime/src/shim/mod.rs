@@ -43,7 +43,7 @@ use std::time::Duration;
 pub use birth::main;
 pub use client::{Client, ClientError};
 pub use plan::{ExitRecord, LogPlan, PlanRootfs, ShimPlan, Size, exit_path, socket_path};
-pub use spawn::{Program, SpawnError, Spawned};
+pub use spawn::{Program, SpawnError, Spawned, Waiting};
 
 /// How long an attached client may take nothing while output waits for it.
 pub const STALLED: Duration = Duration::from_secs(300);

@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -96,28 +97,19 @@ impl Program {
         })
     }
 
-    /// Starts a shim and waits until its container is created. The layers' roots come top first,
-    /// as `plan.layers` names them.
+    /// Starts a shim for the container of this id, which waits for its plan: so that it starts
+    /// while the plan is made.
+    pub fn begin(&self, id: &str) -> Result<Waiting, SpawnError> {
+        let (ours, theirs) = UnixStream::pair().map_err(SpawnError::io("socket"))?;
+        Ok(Waiting {
+            child: self.execute(id, theirs.into())?,
+            socket: ours,
+        })
+    }
+
+    /// [`begin`](Self::begin) and [`create`](Waiting::create) at once.
     pub fn start(&self, plan: &ShimPlan, lower: &[OwnedFd]) -> Result<Spawned, SpawnError> {
-        let (mut ours, theirs) = UnixStream::pair().map_err(SpawnError::io("socket"))?;
-        let mut child = self.execute(&plan.id, theirs.into())?;
-        let sent = send_plan(&mut ours, plan, lower);
-        // If it did not take the plan, it may still say why.
-        let report = hear(&mut ours);
-        // What was started has forked and left, or has failed: either way it ends at once.
-        let status = child.wait().map_err(SpawnError::io("wait"))?;
-        match (report, sent) {
-            (Ok(Report::Created(spawned)), _) => Ok(spawned),
-            (Ok(Report::Failed { message, exit_code }), _) => {
-                Err(SpawnError { message, exit_code })
-            }
-            (Err(_), Err(error)) => Err(SpawnError::io("send the plan")(error)),
-            (Err(error), Ok(())) if status.success() => Err(SpawnError::io("no report")(error)),
-            (Err(_), Ok(())) => Err(SpawnError {
-                message: format!("the shim ended without a word ({status})"),
-                exit_code: 125,
-            }),
-        }
+        self.begin(&plan.id)?.create(plan, lower)
     }
 
     /// Nothing here but what `posix_spawn` can do: a fork would copy the daemon's page tables.
@@ -139,6 +131,45 @@ impl Program {
             .env_clear()
             .spawn()
             .map_err(SpawnError::io("start"))
+    }
+}
+
+/// A shim that waits for its plan. Dropped, it leaves.
+#[derive(Debug)]
+pub struct Waiting {
+    child: Child,
+    socket: UnixStream,
+}
+
+impl Waiting {
+    /// Gives it its plan and waits until the container is created. The layers' roots come top
+    /// first, as `plan.layers` names them.
+    pub fn create(mut self, plan: &ShimPlan, lower: &[OwnedFd]) -> Result<Spawned, SpawnError> {
+        let sent = send_plan(&mut self.socket, plan, lower);
+        // If it did not take the plan, it may still say why.
+        let report = hear(&mut self.socket);
+        // What was started has forked and left, or has failed: either way it ends at once.
+        let status = self.child.wait().map_err(SpawnError::io("wait"))?;
+        match (report, sent) {
+            (Ok(Report::Created(spawned)), _) => Ok(spawned),
+            (Ok(Report::Failed { message, exit_code }), _) => {
+                Err(SpawnError { message, exit_code })
+            }
+            (Err(_), Err(error)) => Err(SpawnError::io("send the plan")(error)),
+            (Err(error), Ok(())) if status.success() => Err(SpawnError::io("no report")(error)),
+            (Err(_), Ok(())) => Err(SpawnError {
+                message: format!("the shim ended without a word ({status})"),
+                exit_code: 125,
+            }),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Without a plan it ends; what was started must be reaped in any case.
+        let _ = self.socket.shutdown(Shutdown::Both);
+        let _ = self.child.wait();
     }
 }
 
