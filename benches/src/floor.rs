@@ -1,8 +1,11 @@
 //! The least that the kernel and the processor allow, for `make bench` to compare with.
 //!
 //! ```text
-//! floor start ROOTFS SCRATCH COUNT    clone3 with pid, mount, uts, ipc and net namespaces, an overlay
-//!                                     over ROOTFS, chroot, exec /bin/true, wait: milliseconds each
+//! floor start ROOTFS SCRATCH COUNT [CGROUP...]
+//!                                     clone3 with pid, mount, uts, ipc and net namespaces, an overlay
+//!                                     over ROOTFS, chroot, exec /bin/true, wait: milliseconds each;
+//!                                     with directories of cgroup hierarchies: a new cgroup in each
+//!                                     of them, joined and removed again
 //! floor gunzip OUT FILE...            per file, two at a time: gunzip, SHA-256, write, fsync: seconds
 //! ```
 //! It does less than an engine must: no cgroup, no seccomp, no capabilities, no log.
@@ -33,10 +36,11 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["start", rootfs, scratch, count] => {
+        ["start", rootfs, scratch, count, cgroups @ ..] => {
+            let cgroups: Vec<PathBuf> = cgroups.iter().map(PathBuf::from).collect();
             for _ in 0..count.parse::<u32>().expect("a count") {
                 let began = Instant::now();
-                start(Path::new(rootfs), Path::new(scratch));
+                start(Path::new(rootfs), Path::new(scratch), &cgroups);
                 println!("{:.3}", began.elapsed().as_secs_f64() * 1e3);
             }
         }
@@ -61,7 +65,7 @@ fn directory(path: &Path) -> rustix::fd::OwnedFd {
     .expect("a directory")
 }
 
-fn start(rootfs: &Path, scratch: &Path) {
+fn start(rootfs: &Path, scratch: &Path, cgroups: &[PathBuf]) {
     let (upper, work) = (scratch.join("upper"), scratch.join("work"));
     for path in [&upper, &work] {
         std::fs::create_dir_all(path).expect("scratch");
@@ -74,7 +78,33 @@ fn start(rootfs: &Path, scratch: &Path) {
             | Namespaces::NETWORK,
         cgroup: None,
     };
+    let own: Vec<PathBuf> = cgroups.iter().map(|top| top.join("floor")).collect();
+    for cgroup in &own {
+        std::fs::create_dir(cgroup).expect("a cgroup");
+        // A cpuset takes no process before it has processors and memory.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let parent = cgroup.with_file_name(file);
+            if let Ok(value) = std::fs::read(&parent) {
+                let _ = std::fs::write(cgroup.join(file), value);
+            }
+        }
+    }
+    // Version 1 is joined by the child, which the kernel need not stop for that; version 2 it is
+    // born in.
+    let (tasks, unified): (Vec<_>, Vec<_>) = own
+        .iter()
+        .map(|cgroup| cgroup.join("tasks"))
+        .partition(|tasks| tasks.exists());
+    let unified = unified.first().and_then(|tasks| tasks.parent());
+    let unified = unified.map(directory);
+    let clone = Clone {
+        cgroup: unified.as_ref().map(AsFd::as_fd),
+        ..clone
+    };
     let child = spawn(&clone, |_| {
+        for file in &tasks {
+            std::fs::write(file, "0").map_err(|_| 70)?;
+        }
         let lower = directory(rootfs);
         let (upper, work) = (directory(&upper), directory(&work));
         let mounted = overlay(&Overlay {
@@ -116,6 +146,9 @@ fn start(rootfs: &Path, scratch: &Path) {
         Some(0),
         "the child failed at that step"
     );
+    for cgroup in &own {
+        std::fs::remove_dir(cgroup).expect("an empty cgroup");
+    }
 }
 
 fn gunzip(out: &Path, files: &[&str]) {
