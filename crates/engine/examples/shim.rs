@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os();
-    let name = words.next().unwrap_or_default();
+    let name = std::env::args_os().next().unwrap_or_default();
     let init = std::path::Path::new(&name)
         .file_name()
         .is_some_and(|name| name == wharf_runtime::container_init::NAME);
     if init {
-        return wharf_runtime::container_init::main(words);
+        return wharf_runtime::container_init::main(std::env::args_os());
     }
     wharf_runtime::shim::main()
 }
