@@ -16,4 +16,5 @@
 
 pub mod conntrack;
 pub mod firewall;
+pub mod ipam;
 pub mod ports;
