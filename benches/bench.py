@@ -503,8 +503,12 @@ def big_image():
         {"mediaType": "application/vnd.oci.image.manifest.v1+json", **blob(manifest),
          "annotations": {"io.containerd.image.name": "docker.io/library/big:1", "org.opencontainers.image.ref.name": "1"}}]}
     (oci / "index.json").write_text(json.dumps(index))
+    # As `docker save` writes it: dockerd's classic store looks for this one.
+    legacy = [{"Config": "blobs/sha256/" + hashlib.sha256(config).hexdigest(), "RepoTags": ["big:1"],
+               "Layers": ["blobs/" + layer["digest"].replace(":", "/") for layer in descriptors]}]
+    (oci / "manifest.json").write_text(json.dumps(legacy))
     layout = WORK / "oci.tar"
-    subprocess.run(["tar", "-C", oci, "-cf", layout, "oci-layout", "index.json", "blobs"], check=True)
+    subprocess.run(["tar", "-C", oci, "-cf", layout, "oci-layout", "index.json", "manifest.json", "blobs"], check=True)
     size = sum(layer.stat().st_size for layer in layers)
     return plain, layout, packed, layers, size
 
