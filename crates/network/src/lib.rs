@@ -14,6 +14,20 @@
 
 #![forbid(unsafe_code)]
 
-pub mod conntrack;
+pub mod bridge;
+mod conntrack;
+pub mod dhcp;
+pub mod endpoint;
 pub mod firewall;
+pub mod host;
+mod link_error;
+mod mac;
+mod namespace;
+pub mod netlink;
 pub mod ports;
+pub mod shaping;
+pub mod sysctl;
+
+pub use link_error::{LinkError, Result as LinkResult};
+pub use mac::{Mac, MacError};
+pub use namespace::Netns;
