@@ -14,7 +14,21 @@
 
 #![forbid(unsafe_code)]
 
-pub mod conntrack;
+pub mod bridge;
+mod conntrack;
+pub mod dhcp;
+pub mod endpoint;
 pub mod firewall;
+mod link_error;
+mod mac;
+mod namespace;
+pub mod host;
 pub mod ipam;
+pub mod netlink;
 pub mod ports;
+pub mod shaping;
+pub mod sysctl;
+
+pub use link_error::{LinkError, Result as LinkResult};
+pub use mac::{Mac, MacError};
+pub use namespace::Netns;

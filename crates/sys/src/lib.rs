@@ -9,6 +9,7 @@ pub mod heap;
 pub mod loopback;
 pub mod mount;
 pub mod namespaces;
+pub mod packet;
 pub mod pidfd;
 pub mod program;
 pub mod rooted;
