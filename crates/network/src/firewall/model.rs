@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
@@ -97,8 +98,8 @@ pub enum Reach {
 /// A published port, or a range of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortRule {
-    /// The network whose address `target` is.
-    pub network: String,
+    /// The network whose address `target` is. Shared: there can be ten thousands of rules.
+    pub network: Arc<str>,
     /// What is spoken.
     pub protocol: Protocol,
     /// The host's address; unspecified is every address of that family, loopback included.
