@@ -12,9 +12,9 @@ use crate::link_error::{LinkError, Result};
 use crate::mac::Mac;
 use crate::netlink::kernel::{
     IFF_UP, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINKINFO, IFLA_MTU, NLM_F_CREATE,
-    NLM_F_EXCL, RTM_DELLINK, RTM_NEWADDR, RTM_NEWLINK,
+    NLM_F_EXCL, RTM_DELLINK, RTM_NEWADDR, RTM_NEWLINK, RTM_NEWROUTE,
 };
-use crate::netlink::{Message, Socket, address_message, link_message};
+use crate::netlink::{Message, Socket, address_message, link_message, loopback_message};
 use crate::sysctl;
 
 const KIND: &str = "bridge";
@@ -201,25 +201,30 @@ fn complete(socket: &mut Socket, spec: &BridgeSpec, link: &Link, has: &[IpNet]) 
         .maybe(spec.mac.filter(|mac| Some(*mac) != link.mac), |m, mac| {
             m.attribute(IFLA_ADDRESS, &mac.0)
         });
-    let missing: Vec<IpNet> = spec
+    let new = NLM_F_CREATE | NLM_F_EXCL;
+    let missing = spec
         .addresses
         .iter()
-        .filter(|address| !has.contains(address))
-        .copied()
-        .collect();
-    let mut requests = vec![settings];
-    requests.extend(missing.iter().map(|address| {
-        address_message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, link.index, *address)
+        .filter(|address| !has.contains(address));
+    let mut requests = vec![("setting up".to_owned(), settings)];
+    requests.extend(missing.map(|address| {
+        (
+            format!("adding {address} to"),
+            address_message(RTM_NEWADDR, new, link.index, *address),
+        )
     }));
-    for (at, outcome) in socket.exchange(&requests)?.into_iter().enumerate() {
-        let Err(refusal) = outcome else { continue };
-        let adding = at.checked_sub(1).and_then(|at| missing.get(at)).copied();
-        match adding {
-            Some(_) if refusal.is(Errno::EXIST) => {}
-            Some(address) => {
-                return Err(refusal.while_doing(format!("adding {address} to"), &spec.name));
+    if spec.ipv6 == Ipv6::On {
+        // The answer from a port that is published on ::1. Not exclusive: each bridge has one.
+        let loopback = loopback_message(RTM_NEWROUTE, NLM_F_CREATE, link.index);
+        requests.push(("routing ::1 through".to_owned(), loopback));
+    }
+    let (actions, requests): (Vec<String>, Vec<Message>) = requests.into_iter().unzip();
+    for (action, outcome) in actions.into_iter().zip(socket.exchange(&requests)?) {
+        match outcome {
+            Err(refusal) if !refusal.is(Errno::EXIST) => {
+                return Err(refusal.while_doing(action, &spec.name));
             }
-            None => return Err(refusal.while_doing("setting up", &spec.name)),
+            Ok(_) | Err(_) => {}
         }
     }
     Ok(())

@@ -61,11 +61,7 @@ fn parameters(spec: &EndpointSpec, name: &str) -> Result<()> {
 /// The key with the link's name for `IFNAME`. A dot in the name changes places with the slash
 /// where dots separate.
 fn key_of(key: &str, name: &str) -> String {
-    let separator = if key.find('/') < key.find('.') && key.contains('/') {
-        '/'
-    } else {
-        '.'
-    };
+    let separator = key.chars().find(|c| matches!(c, '.' | '/')).unwrap_or('.');
     let name = if separator == '.' {
         name.replace('.', "/")
     } else {

@@ -36,11 +36,16 @@ use crate::netlink::{Socket, link_message};
 pub fn attach(spec: &EndpointSpec, target: &Netns) -> Result<Attached> {
     spec.check()?;
     let mut here = Socket::open()?;
+    let isolation = match spec.kind {
+        Kind::Veth { isolation, .. } => isolation,
+        Kind::Macvlan { .. } | Kind::Ipvlan { .. } => Isolation::Open,
+    };
+    let port = veth::Port::here(isolation);
     target.run(|| {
         let mut there = Socket::open()?;
         let made = match &spec.kind {
-            Kind::Veth { bridge, isolation } => {
-                veth::make(&mut here, &mut there, spec, bridge, *isolation, target)?
+            Kind::Veth { bridge, .. } => {
+                veth::make(&mut here, &mut there, spec, bridge, &port, target)?
             }
             Kind::Macvlan { parent, mode } => {
                 let mode = macvlan::Mode::Macvlan(*mode);

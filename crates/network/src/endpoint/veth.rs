@@ -10,12 +10,13 @@ use crate::link_error::{LinkError, Result};
 use crate::mac::Mac;
 use crate::namespace::Netns;
 use crate::netlink::kernel::{
-    IFF_UP, IFLA_ADDRESS, IFLA_BRPORT_ISOLATED, IFLA_EXT_MASK, IFLA_IFNAME, IFLA_INFO_DATA,
-    IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINKINFO, IFLA_MASTER,
-    IFLA_MTU, IFLA_NET_NS_FD, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, NLM_F_CREATE, NLM_F_EXCL,
-    RTEXT_FILTER_SKIP_STATS, RTM_GETLINK, RTM_NEWLINK, VETH_INFO_PEER,
+    IFF_UP, IFLA_ADDRESS, IFLA_BRPORT_ISOLATED, IFLA_BRPORT_MODE, IFLA_EXT_MASK, IFLA_IFNAME,
+    IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_INFO_SLAVE_DATA, IFLA_INFO_SLAVE_KIND, IFLA_LINKINFO,
+    IFLA_MASTER, IFLA_MTU, IFLA_NET_NS_FD, IFLA_NUM_RX_QUEUES, IFLA_NUM_TX_QUEUES, NLM_F_CREATE,
+    NLM_F_EXCL, RTEXT_FILTER_SKIP_STATS, RTM_GETLINK, RTM_NEWLINK, VETH_INFO_PEER,
 };
 use crate::netlink::{Message, Refusal, Socket, link_header, link_message};
+use crate::sysctl;
 
 /// The pair: the host's end up and in the bridge, the container's end down, in its namespace and
 /// under its name.
@@ -24,7 +25,7 @@ pub(super) fn make(
     there: &mut Socket,
     spec: &EndpointSpec,
     bridge: &str,
-    isolation: Isolation,
+    port: &Port,
     target: &Netns,
 ) -> Result<Attached> {
     let master = host::existing(here, bridge)?;
@@ -40,9 +41,7 @@ pub(super) fn make(
         pair(spec, master.index, mtu, target),
         host::link_request(&spec.host_name),
     ];
-    if isolation == Isolation::Isolated {
-        requests.push(isolated(&spec.host_name));
-    }
+    requests.extend(port.request(&spec.host_name));
     let mut outcomes = here.exchange(&requests)?.into_iter();
     if let Some(Err(refusal)) = outcomes.next() {
         return Err(refused(here, refusal, spec));
@@ -54,7 +53,7 @@ pub(super) fn make(
             link: spec.host_name.clone(),
         })?;
     let made = match outcomes.next() {
-        Some(Err(refusal)) => Err(refusal.while_doing("isolating", &spec.host_name)),
+        Some(Err(refusal)) => Err(refusal.while_doing("setting up the port", &spec.host_name)),
         Some(Ok(_)) | None => far_end(there, near.lower),
     };
     match made {
@@ -102,14 +101,39 @@ fn pair(spec: &EndpointSpec, master: u32, mtu: u32, target: &Netns) -> Message {
         .nest(IFLA_LINKINFO, &info)
 }
 
-fn isolated(host_name: &str) -> Message {
-    let port = Message::attributes().u8(IFLA_BRPORT_ISOLATED, 1);
-    let info = Message::attributes()
-        .text(IFLA_INFO_SLAVE_KIND, "bridge")
-        .nest(IFLA_INFO_SLAVE_DATA, &port);
-    link_message(RTM_NEWLINK, 0, 0, 0)
-        .text(IFLA_IFNAME, host_name)
-        .nest(IFLA_LINKINFO, &info)
+/// What the host's end is as a port of its bridge.
+pub(super) struct Port {
+    isolation: Isolation,
+    /// Whether what came from it may go back to it. A bridge whose packets go through the IP
+    /// filter (`br_netfilter`) has a container's packet to its own published port turned round
+    /// inside the bridge; without `br_netfilter` it goes up to IP and comes back as the host's.
+    hairpin: bool,
+}
+
+impl Port {
+    /// As this thread's namespace needs it.
+    pub(super) fn here(isolation: Isolation) -> Port {
+        let filtered = sysctl::read("net.bridge.bridge-nf-call-iptables");
+        Port {
+            isolation,
+            hairpin: filtered.is_ok_and(|value| value == "1"),
+        }
+    }
+
+    fn request(&self, host_name: &str) -> Option<Message> {
+        let isolated = self.isolation == Isolation::Isolated;
+        if !isolated && !self.hairpin {
+            return None;
+        }
+        let port = Message::attributes()
+            .u8(IFLA_BRPORT_MODE, self.hairpin.into())
+            .u8(IFLA_BRPORT_ISOLATED, isolated.into());
+        let info = Message::attributes()
+            .text(IFLA_INFO_SLAVE_KIND, "bridge")
+            .nest(IFLA_INFO_SLAVE_DATA, &port);
+        let message = link_message(RTM_NEWLINK, 0, 0, 0).text(IFLA_IFNAME, host_name);
+        Some(message.nest(IFLA_LINKINFO, &info))
+    }
 }
 
 /// What the kernel made of the container's end: the number is the near end's `IFLA_LINK`.

@@ -25,6 +25,6 @@ pub use message::Message;
 pub(crate) use message::nested;
 pub use objects::{AddressEntry, LinkEntry, RouteEntry};
 pub(crate) use objects::{
-    address_message, link_header, link_message, route_message, routes_message,
+    address_message, link_header, link_message, loopback_message, route_message, routes_message,
 };
 pub use socket::{Frame, Frames, Outcome, Refusal, Socket};

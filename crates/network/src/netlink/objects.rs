@@ -8,9 +8,9 @@ use super::attributes::Attributes;
 use super::kernel::{
     AF_INET, AF_INET6, IFA_ADDRESS, IFA_BROADCAST, IFA_F_NODAD, IFA_FLAGS, IFA_LOCAL, IFF_LOOPBACK,
     IFF_UP, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO, IFLA_MASTER,
-    IFLA_MTU, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE, RT_TABLE_MAIN, RT_TABLE_UNSPEC,
-    RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE, RTM_NEWADDR, RTN_UNICAST,
-    RTN_UNSPEC, RTPROT_BOOT,
+    IFLA_MTU, RT_SCOPE_LINK, RT_SCOPE_NOWHERE, RT_SCOPE_UNIVERSE, RT_TABLE_LOCAL, RT_TABLE_MAIN,
+    RT_TABLE_UNSPEC, RTA_DST, RTA_GATEWAY, RTA_OIF, RTA_PRIORITY, RTA_TABLE, RTM_DELROUTE,
+    RTM_NEWADDR, RTN_LOCAL, RTN_UNICAST, RTN_UNSPEC, RTPROT_BOOT,
 };
 use super::message::Message;
 use crate::mac::Mac;
@@ -254,6 +254,33 @@ pub(crate) fn route_message(
         .maybe(link, |message, link| message.u32(RTA_OIF, link))
         .maybe(metric, |message, metric| message.u32(RTA_PRIORITY, metric))
 }
+
+/// A request on a route by which `::1` is answered on this link too: IPv6's `route_localnet`.
+pub(crate) fn loopback_message(kind: u16, options: u16, link: u32) -> Message {
+    let (table, scope) = (RT_TABLE_LOCAL, RT_SCOPE_UNIVERSE);
+    let fixed = [
+        AF_INET6,
+        128,
+        0,
+        0,
+        table,
+        RTPROT_BOOT,
+        scope,
+        RTN_LOCAL,
+        0,
+        0,
+        0,
+        0,
+    ];
+    Message::new(kind, options, &fixed)
+        .address(RTA_DST, IpAddr::V6(std::net::Ipv6Addr::LOCALHOST))
+        .u32(RTA_OIF, link)
+        .u32(RTA_PRIORITY, LOOPBACK_METRIC.saturating_add(link))
+}
+
+/// Behind the loopback link's own, which is 0; each link's is another, or the second one that asks
+/// would be told that there is such a route.
+const LOOPBACK_METRIC: u32 = 1024;
 
 /// A request for all routes of a family.
 pub(crate) fn routes_message(kind: u16, family: u8) -> Message {
