@@ -151,6 +151,8 @@ async fn launch(
     let execed = match shim::exec(&snapshot.paths.exec, request).await? {
         Ok(execed) => execed,
         Err(not_started) => {
+            // Paused, or ended, since that was looked at.
+            must_run(engine.0.containers.resolve(snapshot.id())?.as_ref())?;
             return Err(Error::Start {
                 message: format!(
                     "OCI runtime exec failed: exec failed: unable to start container process: {}: unknown",

@@ -81,8 +81,32 @@ pub(crate) fn send(socket: BorrowedFd<'_>, message: &Message) -> io::Result<()> 
     Ok(())
 }
 
+/// What a look at a socket gave.
+pub(crate) enum Heard {
+    /// This.
+    Message(Message),
+    /// The other end is closed.
+    End,
+    /// Nothing for the moment.
+    NothingYet,
+}
+
 /// Receive one message; `None` when the other end is closed.
 pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
+    receive_with(socket, RecvFlags::CMSG_CLOEXEC)
+}
+
+/// Receive a message if one is there.
+pub(crate) fn try_receive(socket: BorrowedFd<'_>) -> io::Result<Heard> {
+    match receive_with(socket, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
+        Ok(Some(message)) => Ok(Heard::Message(message)),
+        Ok(None) => Ok(Heard::End),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Heard::NothingYet),
+        Err(error) => Err(error),
+    }
+}
+
+fn receive_with(socket: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<Option<Message>> {
     let mut packet = [0u8; PACKET_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -91,7 +115,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<Message>> {
             socket,
             &mut [IoSliceMut::new(&mut packet)],
             &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
+            flags,
         )
     });
     let received = match received {

@@ -47,6 +47,7 @@ pub(crate) use hooks::run as run_hooks;
 pub(crate) use sources::{mount_failure, propagate};
 
 pub use create::{create, create_waiting_on};
+pub(crate) use join::Joining;
 pub use join::exec;
 pub use start::StartHandle;
 

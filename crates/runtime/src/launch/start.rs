@@ -50,22 +50,19 @@ impl StartHandle {
     pub fn start(self) -> Result<(), LaunchError> {
         let talk = |error| Failure::at::<io::Error>(Step::Channel, "")(error);
         channel::send(self.socket.as_fd(), &Message::Start).map_err(talk)?;
-        until_executed(&self.socket, |_| {})
+        until_executed(&self.socket)
     }
 }
 
 /// Wait for the socket to close, which says that the program runs, or for what went wrong.
-pub(super) fn until_executed(
-    socket: &OwnedFd,
-    mut other: impl FnMut(Message),
-) -> Result<(), LaunchError> {
+fn until_executed(socket: &OwnedFd) -> Result<(), LaunchError> {
     loop {
         let message = channel::receive(socket.as_fd()).map_err(Failure::at(Step::Channel, ""))?;
         match message {
             None => return Ok(()),
             Some(Message::Failed(failure)) => return Err(failure.into()),
             Some(Message::ExecFailed(error)) => return Err(error.into()),
-            Some(message) => other(message),
+            Some(_) => {}
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Clients come, type and leave.
 
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::net::sockopt::socket_peercred;
 
-use super::STALLED;
 use super::connection::{Connection, Frame, Mode};
 use super::proto::{Kind, Reply, Streams};
 use super::server::{Server, error};
@@ -119,6 +119,10 @@ impl Server {
     /// Lets a client go.
     pub(super) fn forget(&mut self, key: u32) {
         self.stop_listening_to(key);
+        if let Some(connection) = self.connection(key) {
+            // A child that is just being made has a copy, and may not come to close it soon.
+            let _ = connection.stream.get().shutdown(Shutdown::Both);
+        }
         self.connections.retain(|connection| connection.key != key);
     }
 
@@ -131,8 +135,7 @@ impl Server {
                 continue;
             };
             let key = connection.key;
-            let since = connection.waiting_since;
-            if since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED) {
+            if connection.has_stalled(now) {
                 connection.hang_up();
             }
             if connection.has_hung_up() {

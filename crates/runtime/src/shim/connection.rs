@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
 
+use super::STALLED;
 use super::proto::{self, HEADER, Kind, Reply, Streams};
 use super::watched::Watched;
 
@@ -195,6 +196,12 @@ impl Connection {
         self.waiting_since = None;
     }
 
+    /// Output has waited for it too long.
+    pub(super) fn has_stalled(&self, now: Instant) -> bool {
+        let since = self.waiting_since;
+        since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED)
+    }
+
     /// It hears nothing more.
     pub(super) fn has_hung_up(&self) -> bool {
         self.hung_up
@@ -250,6 +257,21 @@ mod tests {
         connection.reply(&Reply::Ok);
         assert!(connection.has_hung_up() && connection.backlog() == 0);
         drop(client);
+    }
+
+    #[test]
+    fn a_client_that_sips_has_not_stalled_and_one_that_takes_nothing_has_after_a_while() {
+        let (mut connection, mut client) = pair();
+        while !connection.is_full() {
+            connection.send(Kind::Stdout, &[0; 16 * 1024]);
+        }
+        let began = connection.waiting_since.unwrap();
+        assert!(!connection.has_stalled(began + STALLED / 2));
+        assert!(connection.has_stalled(began + STALLED));
+        client.read_exact(&mut [0; 150 * 1024][..]).unwrap();
+        connection.flush();
+        let since = connection.waiting_since;
+        assert!(since.is_none_or(|since| since > began), "{since:?}");
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Server {
     pub(super) fn finish_container(&mut self) {
         // Its execs have ended with it, and some may not have been looked at yet.
         self.reap();
+        self.turn_away();
         for session in self.sessions.iter().map(|s| s.key).collect::<Vec<u32>>() {
             if session != FIRST {
                 self.finish_exec(session);

@@ -18,6 +18,8 @@
 //! - output is read only while every attached client has taken what went before, so that a slow
 //!   client slows the process as a pipe would; one that takes nothing for [`STALLED`] is let go;
 //! - input is read from a client only while the process takes it;
+//! - an exec that takes its time until it runs (its container is paused, its program is on a file
+//!   system that does not answer) is heard of when it does, and nothing else waits for it;
 //! - after the end, what the kernel's pipes still hold is read and logged whatever clients do.
 //!
 //! If the shim itself is killed, whoever watches sees the socket close with no record on disk, and
@@ -29,6 +31,7 @@ mod clients;
 mod connection;
 mod ending;
 mod exit;
+mod joining;
 mod output;
 mod plan;
 pub mod proto;

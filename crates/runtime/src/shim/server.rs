@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
@@ -13,6 +14,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, WaitOptions};
 use super::STALLED;
 use super::birth::Nest;
 use super::connection::Connection;
+use super::joining::Newcomer;
 use super::plan::ExitRecord;
 use super::proto::{self, Phase, Reply, State};
 use super::session::{Ended, Out, Session};
@@ -44,6 +46,8 @@ pub(super) struct Server {
     /// The first process and the execs. The first is always there.
     pub(super) sessions: Vec<Session>,
     pub(super) connections: Vec<Connection>,
+    /// Execs that do not run yet.
+    pub(super) joining: Vec<Newcomer>,
     pub(super) start: Option<StartHandle>,
     pub(super) started_ns: i64,
     /// Why the program could not be started, and the exit code that goes with it.
@@ -58,7 +62,7 @@ pub(super) struct Server {
     pub(super) listener: Watched<UnixListener>,
     /// Says that this shim, and no other, listens in its directory.
     pub(super) lock: OwnedFd,
-    epoll: OwnedFd,
+    epoll: Rc<OwnedFd>,
     signals: Watched<OwnedFd>,
     /// When to try again to wait for a stream.
     unaligned: Option<Instant>,
@@ -84,6 +88,7 @@ impl Server {
             held,
             sessions: vec![first],
             connections: Vec::new(),
+            joining: Vec::new(),
             start: Some(start),
             started_ns: 0,
             start_failed: None,
@@ -93,7 +98,7 @@ impl Server {
             deaf_until: None,
             listener: Watched::new(nest.listener),
             lock: nest.lock,
-            epoll: nest.epoll,
+            epoll: Rc::new(nest.epoll),
             signals: Watched::new(nest.signals),
             unaligned: None,
             next_key: FIRST + 1,
@@ -170,6 +175,7 @@ impl Server {
                 self.output(key, Out::Stderr);
             }
             Token::Connection(key) => self.connection_ready(key, flags),
+            Token::Joining(key) => self.hear(key),
         }
         Ok(())
     }
@@ -229,6 +235,7 @@ impl Server {
     }
 
     fn ended(&mut self, pid: Pid, ended: Ended) {
+        self.hear_last(pid);
         let pid = pid.as_raw_nonzero().get();
         let found = self
             .sessions
@@ -321,6 +328,11 @@ impl Server {
             let token = Token::Connection(connection.key);
             let wants = connection.wants();
             result = result.and(connection.stream.wait_for(&self.epoll, token, wants));
+        }
+        for newcomer in &mut self.joining {
+            let token = Token::Joining(newcomer.key);
+            let readable = Some(epoll::EventFlags::IN);
+            result = result.and(newcomer.process.wait_for(&self.epoll, token, readable));
         }
         let hears = self.deaf_until.is_none().then_some(epoll::EventFlags::IN);
         result.and(self.listener.wait_for(&self.epoll, Token::Listener, hears))

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Instant;
 
 use rustix::event::epoll::EventFlags;
@@ -156,7 +157,7 @@ impl Session {
     }
 
     /// Tells the loop what is of interest. `held_back`: a client has to take output first.
-    pub(super) fn align(&mut self, epoll: &OwnedFd, held_back: bool) -> io::Result<()> {
+    pub(super) fn align(&mut self, epoll: &Rc<OwnedFd>, held_back: bool) -> io::Result<()> {
         let key = self.key;
         let when = |wanted: bool, flags: EventFlags| wanted.then_some(flags);
         let unwritten = !self.input.is_empty();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
@@ -15,6 +16,8 @@ pub(super) enum Token {
     Stdout(u32),
     Stderr(u32),
     Connection(u32),
+    /// A process on its way into the container.
+    Joining(u32),
 }
 
 impl Token {
@@ -26,6 +29,7 @@ impl Token {
             Token::Stdout(key) => (3, key),
             Token::Stderr(key) => (4, key),
             Token::Connection(key) => (5, key),
+            Token::Joining(key) => (6, key),
         };
         EventData::new_u64(kind << 32 | u64::from(key))
     }
@@ -39,17 +43,18 @@ impl Token {
             2 => Token::Stdin(key),
             3 => Token::Stdout(key),
             4 => Token::Stderr(key),
-            _ => Token::Connection(key),
+            5 => Token::Connection(key),
+            _ => Token::Joining(key),
         }
     }
 }
 
-/// A descriptor that the loop may wait for. Closed, `epoll` forgets it, as there is no other
-/// descriptor of the same file: children close what they inherit before anything is closed here.
+/// A descriptor that the loop may wait for. It is taken out of `epoll` before it is closed: a child
+/// that is just being made has a copy, on whose account it would be reported for ever.
 #[derive(Debug)]
-pub(super) struct Watched<T> {
+pub(super) struct Watched<T: AsFd> {
     inner: T,
-    waits: Option<EventFlags>,
+    waits: Option<(Rc<OwnedFd>, EventFlags)>,
 }
 
 impl<T: AsFd> Watched<T> {
@@ -61,15 +66,20 @@ impl<T: AsFd> Watched<T> {
         &self.inner
     }
 
+    pub(super) fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
     /// From now on the loop waits for this: for nothing but a hang-up where no flag is set, and
     /// not even that with none (which would be reported again and again).
     pub(super) fn wait_for(
         &mut self,
-        epoll: &OwnedFd,
+        epoll: &Rc<OwnedFd>,
         token: Token,
         wanted: Option<EventFlags>,
     ) -> io::Result<()> {
-        match (self.waits, wanted) {
+        let waits = self.waits.as_ref().map(|(_, flags)| *flags);
+        match (waits, wanted) {
             (None, Some(flags)) => epoll::add(epoll, &self.inner, token.encode(), flags)?,
             (Some(old), Some(new)) if old != new => {
                 epoll::modify(epoll, &self.inner, token.encode(), new)?;
@@ -77,8 +87,16 @@ impl<T: AsFd> Watched<T> {
             (Some(_), None) => epoll::delete(epoll, &self.inner)?,
             _ => {}
         }
-        self.waits = wanted;
+        self.waits = wanted.map(|flags| (Rc::clone(epoll), flags));
         Ok(())
+    }
+}
+
+impl<T: AsFd> Drop for Watched<T> {
+    fn drop(&mut self) {
+        if let Some((epoll, _)) = &self.waits {
+            let _ = epoll::delete(epoll, &self.inner);
+        }
     }
 }
 
@@ -95,6 +113,7 @@ mod tests {
             Token::Stdout(u32::MAX),
             Token::Stderr(1),
             Token::Connection(7),
+            Token::Joining(8),
         ] {
             assert_eq!(Token::decode(token.encode()), token);
         }
