@@ -35,7 +35,8 @@
 //! and to containers, first. Packets to published ports are translated by then; what the client
 //! asked for is in `ct original`:
 //! ```text
-//! nft add rule inet wharf user iifname eth0 ct original proto-dst 5432 ip saddr != 10.0.0.0/8 drop
+//! nft add rule inet wharf user iifname eth0 ip saddr != 10.0.0.0/8 \
+//!     meta l4proto tcp ct original proto-dst 5432 drop
 //! nft add rule inet wharf user iifname eth0 ct direction original ct status dnat drop
 //! ```
 //! More chains and sets in our table are left alone as long as their names are not ours. Rules in

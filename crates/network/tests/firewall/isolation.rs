@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use wharf_network::firewall::{GatewayMode, Icc, Masquerade, Reach};
 
 use crate::world::{
-    CLIENT_V4, CLIENT_V6, HOST_V4, HOST_V6, Ns, World, ask_tcp, ask_udp, serve, tcp,
+    CLIENT_V4, CLIENT_V6, HOST_V4, HOST_V6, Ns, World, ask_tcp, ask_udp, ping, serve, tcp,
 };
 
 fn sees(server: &str, address: &str) -> Option<String> {
@@ -193,9 +193,7 @@ fn a_routed_network_has_its_published_ports_open_at_its_own_addresses() {
         assert_eq!(ask(format!("{host}:8080")), None);
         assert_eq!(ask_udp(&world.client, &format!("{container}:80")), None);
     }
-    world
-        .client
-        .sh("ping -c1 -W2 172.17.0.2; ping -c1 -W2 fd17::2");
+    assert!(ping(&world.client, "172.17.0.2") && ping(&world.client, "fd17::2"));
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", "172.17.0.2"));
     assert_eq!(ask_tcp(&ns, "[fd10::2]:80"), sees("world", "fd17::2"));
     world.firewall.unpublish("web").unwrap();
@@ -261,14 +259,14 @@ fn the_administrators_chain_comes_first_and_knows_what_the_client_asked_for() {
     world.network(17);
     let ns = web(&world, 17);
     serve(&world.client, 80, "world");
-    world
-        .host
-        .sh("nft add rule inet wharf user iifname out ct original proto-dst 8017 drop");
+    world.host.sh(
+        "nft add rule inet wharf user iifname out meta l4proto tcp ct original proto-dst 8017 drop",
+    );
     assert_eq!(ask_tcp(&world.client, "10.0.0.1:8017"), None);
     assert_eq!(ask_tcp(&world.client, "[fd10::1]:8017"), None);
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", HOST_V4));
     world.host.sh("nft flush chain inet wharf user
-         nft add rule inet wharf user iifname @bridges ip daddr 10.0.0.2 drop");
+         nft add rule inet wharf user iifname @bridges ip daddr 10.0.0.2 ct state new drop");
     assert_eq!(
         ask_tcp(&world.client, "10.0.0.1:8017"),
         sees("web", CLIENT_V4)

@@ -186,13 +186,12 @@ fn rebuilds_under_traffic_break_no_connection_and_refuse_no_new_one() {
         assert_eq!(&echo, b"still here");
     });
     let mut rebuilt = 0;
-    eventually("200 connections during rebuilds", || {
+    eventually("200 connections during 50 rebuilds", || {
         world.firewall.reassert().unwrap();
         rebuilt += 1;
-        asked.load(Ordering::Relaxed) >= 200
+        asked.load(Ordering::Relaxed) >= 200 && rebuilt >= 50
     });
     traffic.finish();
-    assert!(rebuilt > 50, "{rebuilt} rebuilds");
 }
 
 #[test]
@@ -222,9 +221,7 @@ fn a_flush_under_traffic_is_mended_within_a_second_and_connections_go_on() {
     ] {
         let before = world.table();
         world.host.sh(flush);
-        let time = eventually(flush, || {
-            std::process::id() != 0 && table_or_nothing(&world) == before
-        });
+        let time = eventually(flush, || table_or_nothing(&world) == before);
         assert!(time < Duration::from_millis(1500), "{flush}: {time:?}");
         old.write_all(b"still here").unwrap();
         let mut echo = [0; 10];

@@ -130,8 +130,10 @@ fn one_publish_takes_no_longer_when_ten_thousand_ports_are_published() {
 fn two_hundred_networks_come_and_go() {
     let world = World::new();
     let rules = |n: u8| {
-        let mut rules = crate::world::rules(n);
-        rules.subnets_v6 = vec![format!("fd{n:02x}::/64").parse().unwrap()];
+        let mut rules = crate::world::rules(17);
+        rules.bridge = format!("br{n}");
+        rules.subnets_v4 = vec![format!("172.{n}.0.0/24").parse().unwrap()];
+        rules.subnets_v6 = vec![format!("fd00:{n}::/64").parse().unwrap()];
         rules
     };
     let empty = world.table();

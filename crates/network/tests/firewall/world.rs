@@ -100,15 +100,17 @@ impl World {
         let (client, host) = (Ns::new(), Ns::new());
         host.sh(&format!(
             "ip link add out type veth peer name eth0 netns {}
-             ip addr add {HOST_V4}/24 dev out; ip addr add {HOST_V6}/64 dev out nodad
-             ip link set out up",
+             ip link set out up
+             ip addr add {HOST_V4}/24 dev out; ip addr add {HOST_V6}/64 dev out nodad",
             client.path()
         ));
         client.sh(&format!(
-            "ip addr add {CLIENT_V4}/24 dev eth0; ip addr add {CLIENT_V6}/64 dev eth0 nodad
-             ip link set eth0 up
+            "ip link set eth0 up
+             ip addr add {CLIENT_V4}/24 dev eth0; ip addr add {CLIENT_V6}/64 dev eth0 nodad
              ip route add default via {HOST_V4}; ip route add default via {HOST_V6}"
         ));
+        settled(&host, HOST_V6);
+        settled(&client, CLIENT_V6);
         host.sysctl("net.ipv4.ip_forward", "1");
         host.sysctl("net.ipv6.conf.all.forwarding", "1");
         host.sysctl("net.bridge.bridge-nf-call-iptables", "0");
@@ -169,10 +171,12 @@ impl World {
             self.port_mode
         ));
         ns.sh(&format!(
-            "ip addr add 172.{n}.0.{k}/24 dev eth0; ip addr add fd{n}::{k}/64 dev eth0 nodad
-             ip link set eth0 up
+            "ip link set eth0 up
+             ip addr add 172.{n}.0.{k}/24 dev eth0; ip addr add fd{n}::{k}/64 dev eth0 nodad
              ip route add default via 172.{n}.0.1; ip route add default via fd{n}::1"
         ));
+        settled(&self.host, &format!("fd{n}::1"));
+        settled(&ns, &format!("fd{n}::{k}"));
         ns
     }
 
@@ -185,6 +189,15 @@ impl World {
     }
 }
 
+/// Wait until an IPv6 address is one: the kernel takes its time, `nodad` or not.
+fn settled(ns: &Ns, address: &str) {
+    eventually(address, || {
+        let local = ns.sh("ip -6 route show table local");
+        local.contains(&format!("local {address} dev"))
+    });
+}
+
+/// The network of `br{n}`, in mode nat.
 pub fn rules(n: u8) -> NetworkRules {
     NetworkRules {
         bridge: format!("br{n}"),
@@ -309,6 +322,29 @@ pub fn ask_udp(ns: &Ns, to: &str) -> Option<String> {
         }
         None
     })
+}
+
+/// Whether `to` answers an echo request.
+pub fn ping(ns: &Ns, to: &str) -> bool {
+    let script = format!(
+        "python3 - <<'E'
+import socket, struct
+six = ':' in '{to}'
+request = struct.pack('!BBHHH', 128 if six else 8, 0, 0 if six else 0xffff - 0x800 - 4, 0, 4)
+s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_RAW, 58 if six else 1)
+s.settimeout(1)
+s.sendto(request, ('{to}', 0))
+try:
+    while True:
+        answer = s.recv(100)
+        if answer[0 if six else 20] == (129 if six else 0):
+            print('answered')
+            break
+except TimeoutError:
+    pass
+E"
+    );
+    ns.sh(&script).contains("answered")
 }
 
 /// Wait until `holds`.
