@@ -17,6 +17,7 @@
 pub mod bridge;
 mod conntrack;
 pub mod dhcp;
+pub mod dns;
 pub mod endpoint;
 pub mod firewall;
 pub mod host;
