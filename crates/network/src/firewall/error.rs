@@ -26,6 +26,9 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The namespace could not be entered.
+    #[error(transparent)]
+    Namespace(#[from] crate::LinkError),
     /// An answer of the kernel that makes no sense.
     #[error("nftables: {0}: malformed answer")]
     Malformed(&'static str),

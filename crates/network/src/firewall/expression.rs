@@ -34,6 +34,8 @@ const DESTINATION_TRANSLATED: u32 = 1 << 5;
 
 const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
+/// Offset and length in it, the same for TCP, UDP and SCTP.
+const DESTINATION_PORT: (u32, u32) = (2, 2);
 
 const V4: u8 = 2;
 const V6: u8 = 10;
@@ -58,6 +60,11 @@ impl Family {
             Self::V4 => V4,
             Self::V6 => V6,
         }
+    }
+
+    /// Where a concatenation that begins with an address goes on.
+    fn word_behind_address(self) -> u32 {
+        WORD + self.address(End::Destination).1 / 4
     }
 
     /// Offset and length of an address in the network header.
@@ -147,6 +154,13 @@ impl Rule {
             w.number(2, base);
             w.number(3, offset);
             w.number(4, length);
+        })
+    }
+
+    fn immediate(self, value: &[u8], register: u32) -> Self {
+        self.push("immediate", |w| {
+            w.number(1, register);
+            w.nest(2, |w| w.attribute(1, value));
         })
     }
 
@@ -246,6 +260,12 @@ impl Rule {
         self.meta(META_PROTOCOL, REGISTER).compare(EQUAL, &[number])
     }
 
+    /// The destination port.
+    pub(super) fn port(self, port: u16) -> Self {
+        self.payload(TRANSPORT_HEADER, DESTINATION_PORT, REGISTER)
+            .compare(EQUAL, &port.to_be_bytes())
+    }
+
     /// The connection is known, or belongs to one that is.
     pub(super) fn established(self) -> Self {
         self.connection_bits(CT_STATE, ESTABLISHED_OR_RELATED)
@@ -288,7 +308,7 @@ impl Rule {
             Key::Port => (self.family(family), WORD),
         };
         rule.meta(META_PROTOCOL, next)
-            .payload(TRANSPORT_HEADER, (2, 2), next + 1)
+            .payload(TRANSPORT_HEADER, DESTINATION_PORT, next + 1)
             .lookup(set, into)
     }
 
@@ -299,27 +319,35 @@ impl Rule {
 
     /// Translate the destination to what `map` says.
     pub(super) fn translate(self, family: Family, key: Key, to: To, map: &str) -> Self {
-        let words = family.address(End::Destination).1 / 4;
         self.destination_lookup(family, key, map, Some(REGISTER))
-            .push("nat", |w| {
-                const DESTINATION: u32 = 1;
-                w.number(1, DESTINATION);
-                w.number(2, family.number().into());
-                w.number(3, REGISTER);
-                if to == To::AddressAndPort {
-                    w.number(5, WORD + words);
-                }
-            })
+            .translate_to_registers(family, to)
+    }
+
+    /// Translate the destination to `address` and `port`.
+    pub(super) fn translate_to(self, address: IpAddr, port: u16) -> Self {
+        let family = Family::of(address);
+        self.immediate(&octets(address), REGISTER)
+            .immediate(&port.to_be_bytes(), family.word_behind_address())
+            .translate_to_registers(family, To::AddressAndPort)
+    }
+
+    fn translate_to_registers(self, family: Family, to: To) -> Self {
+        self.push("nat", |w| {
+            const DESTINATION: u32 = 1;
+            w.number(1, DESTINATION);
+            w.number(2, family.number().into());
+            w.number(3, REGISTER);
+            if to == To::AddressAndPort {
+                w.number(5, family.word_behind_address());
+            }
+        })
     }
 
     /// Give the connection this source address.
     pub(super) fn source(self, address: IpAddr) -> Self {
         let family = Family::of(address);
         self.family(family)
-            .push("immediate", |w| {
-                w.number(1, REGISTER);
-                w.nest(2, |w| w.attribute(1, &octets(address)));
-            })
+            .immediate(&octets(address), REGISTER)
             .push("nat", |w| {
                 const SOURCE: u32 = 0;
                 w.number(1, SOURCE);

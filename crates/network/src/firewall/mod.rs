@@ -65,6 +65,7 @@ mod expression;
 mod model;
 mod network;
 mod publish;
+mod resolver;
 mod schema;
 pub(crate) mod socket;
 mod state;
@@ -77,6 +78,7 @@ pub use error::{Error, Result};
 pub use model::{
     Desired, GatewayMode, Icc, Masquerade, NetworkRules, PortRule, Ports, Protocol, Reach,
 };
+pub use resolver::redirect_resolver;
 use state::State;
 pub use watch::Watch;
 

@@ -11,5 +11,6 @@
 mod isolation;
 mod published;
 mod rebuilt;
+mod resolver;
 mod scale;
 mod world;

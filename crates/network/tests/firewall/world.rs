@@ -250,12 +250,13 @@ fn place(text: &str) -> (IpAddr, Ports) {
 /// A server in `ns` that answers every TCP connection and UDP packet to any address, port `port`,
 /// with its name and the address it sees. It ends with the test's process.
 pub fn serve(ns: &Ns, port: u16, name: &'static str) {
-    let (listener, socket) = ns.run(|| {
-        (
-            TcpListener::bind(("::", port)).unwrap(),
-            UdpSocket::bind(("::", port)).unwrap(),
-        )
-    });
+    serve_at(ns, &format!("[::]:{port}"), name);
+}
+
+/// [`serve`] at one address.
+pub fn serve_at(ns: &Ns, at: &str, name: &'static str) {
+    let (listener, socket) =
+        ns.run(|| (TcpListener::bind(at).unwrap(), UdpSocket::bind(at).unwrap()));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || serve_stream(stream, name));
