@@ -20,23 +20,18 @@ use wharf_sys::rooted::{Handle, NodeKind, Root, RootedError};
 
 use crate::{Error, Result, attributes};
 
-/// Beside `_data`.
-const MARK: &str = "filling";
-
-/// Copies what `image` has at `path` into the volume whose data is in `volume`, if that is empty.
-/// The volume's directory itself takes over owner and mode, also when there is nothing in it.
+/// Copies what `image` has at `path` into a volume, if that is empty. The volume's directory itself
+/// takes over owner and mode, also when there is nothing in it. `mark` is where the mark goes.
 /// Blocks.
-pub(crate) fn copy_up(image: &Root, path: &str, volume: &Path) -> Result<()> {
+pub(crate) fn copy_up(image: &Root, path: &str, target: &Root, mark: &Path) -> Result<()> {
     let failed = |error: &dyn std::fmt::Display| {
         Error::Internal(format!(
             "copy {path} of the image into the volume {}: {error}",
-            volume.display()
+            mark.with_file_name("_data").display()
         ))
     };
-    let target = Root::open(volume).map_err(|error| failed(&error))?;
-    let mark = volume.with_file_name(MARK);
-    let half_filled = fs::symlink_metadata(&mark).is_ok();
-    if !half_filled && !is_empty(&target).map_err(|error| failed(&error))? {
+    let half_filled = fs::symlink_metadata(mark).is_ok();
+    if !half_filled && !is_empty(target).map_err(|error| failed(&error))? {
         return Ok(());
     }
     let source = match image.resolve(path) {
@@ -49,16 +44,16 @@ pub(crate) fn copy_up(image: &Root, path: &str, volume: &Path) -> Result<()> {
             "cannot mount a volume over {path}: it is not a directory in the image"
         )));
     }
-    File::create(&mark).map_err(|error| failed(&error))?;
-    let copied = copy(&source, &target, half_filled);
+    File::create(mark).map_err(|error| failed(&error))?;
+    let copied = copy(&source, target, half_filled);
     if let Err(error) = copied {
         // Back to empty, so that the next container finds it as this one did.
         if let Err(error) = target.remove_content(".") {
-            tracing::warn!(volume = %volume.display(), %error, "a half-filled volume was not emptied");
+            tracing::warn!(mark = %mark.display(), %error, "a half-filled volume was not emptied");
         }
         return Err(failed(&error));
     }
-    fs::remove_file(&mark).map_err(|error| failed(&error))
+    fs::remove_file(mark).map_err(|error| failed(&error))
 }
 
 fn is_empty(root: &Root) -> std::result::Result<bool, RootedError> {

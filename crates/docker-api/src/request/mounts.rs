@@ -46,9 +46,11 @@ fn read_one(mut mount: MountBody, version: ApiVersion) -> Result<MountSpec, ApiE
                 ));
             }
             if !matches!(options.driver_config.name.as_str(), "" | "local") {
-                return Err(ApiError::missing(format_args!(
-                    "HostConfig.Mounts.VolumeOptions.DriverConfig {:?}",
-                    options.driver_config.name
+                let driver = options.driver_config.name;
+                // Not 404: clients would take it for a missing image, and pull.
+                return Err(ApiError::bad_request(format!(
+                    "create {}: error looking up volume plugin {driver}: plugin {driver:?} not found",
+                    mount.source
                 )));
             }
             MountKind::Volume {

@@ -16,10 +16,13 @@ use super::failure::Failure;
 use super::locate::evaluate;
 use crate::containers::record::Paths;
 use crate::mounts::{Mount, MountSource};
+use crate::volumes::beneath;
 
 /// A mount of the host's.
 struct Wanted {
     source: PathBuf,
+    /// A path below the source, which the container may have made a link.
+    part: Option<String>,
     destination: PathBuf,
     read_only: bool,
     depth: Depth,
@@ -54,6 +57,7 @@ fn wanted(mounts: &[Mount], paths: &Paths) -> Vec<Wanted> {
         .filter(|(source, destination)| fs::symlink_metadata(source).is_ok() && !taken(destination))
         .map(|(source, destination)| Wanted {
             source,
+            part: None,
             destination: destination.into(),
             read_only: false,
             depth: Depth::One,
@@ -63,12 +67,19 @@ fn wanted(mounts: &[Mount], paths: &Paths) -> Vec<Wanted> {
         .filter_map(|mount| {
             let depth = match mount.source {
                 MountSource::Bind { recursive, .. } if !recursive => Depth::One,
-                MountSource::Bind { .. } | MountSource::Volume => Depth::Recursive,
+                MountSource::Bind { .. }
+                | MountSource::Volume
+                | MountSource::Subpath { .. }
+                | MountSource::Ready { .. } => Depth::Recursive,
                 // Empty until the container runs, and then the kernel's.
                 MountSource::Tmpfs { .. } => return None,
             };
             Some(Wanted {
                 source: mount.point.source.clone().into(),
+                part: match &mount.source {
+                    MountSource::Subpath { path } => Some(path.clone()),
+                    _ => None,
+                },
                 destination: mount.point.destination.clone().into(),
                 read_only: !mount.point.rw,
                 depth,
@@ -85,9 +96,18 @@ fn attach(root: &Root, wanted: &Wanted) -> Result<(), Failure> {
         path: wanted.source.display().to_string(),
         source,
     };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let source = rustix::fs::openat(CWD, &wanted.source, flags, Mode::empty())
-        .map_err(|error| failed(error.into()))?;
+    let source = match &wanted.part {
+        Some(part) => {
+            let shown = wanted.source.display().to_string();
+            beneath(&Root::open(&wanted.source)?, &shown, part)
+                .map_err(|error| Failure::Refused(error.to_string()))?
+        }
+        None => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            rustix::fs::openat(CWD, &wanted.source, flags, Mode::empty())
+                .map_err(|error| failed(error.into()))?
+        }
+    };
     let stat = rustix::fs::fstat(&source).map_err(|error| failed(error.into()))?;
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let target = target(root, &wanted.destination, is_directory)?;

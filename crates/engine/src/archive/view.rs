@@ -20,6 +20,7 @@ use wharf_sys::rooted::Root;
 use super::mounts;
 use crate::containers::Snapshot;
 use crate::process::Process;
+use crate::volumes;
 use crate::{Engine, Error, Result, ids};
 
 /// Copies at once; further ones wait. A slow client keeps a thread for as long as it likes.
@@ -91,8 +92,12 @@ impl Tree {
         let layers = engine.0.store.layers();
         let overlay = layers.overlay(&snapshot.record.layers, Some(&upper))?;
         let root = match scope {
-            Scope::Seen => mounts::over(overlay, &snapshot.record.mounts, &snapshot.paths)
-                .map_err(|failure| Error::Internal(failure.to_string()))?,
+            Scope::Seen => {
+                let mut wanted = snapshot.record.mounts.clone();
+                volumes::seen(engine, &mut wanted);
+                mounts::over(overlay, &wanted, &snapshot.paths)
+                    .map_err(|failure| Error::Internal(failure.to_string()))?
+            }
             Scope::Bare => Root::from_fd(overlay),
         };
         Ok(Tree {

@@ -7,10 +7,12 @@
 //! Until the row is there each step has its undo; after it nothing can fail.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::FileType;
 use wharf_images::{Image, Platform};
 use wharf_store::{Batch, Lease};
 use wharf_sys::rooted::Root;
@@ -21,11 +23,11 @@ use super::{log_options, merge, task, validate};
 use crate::blocking::{blocking, to_the_end};
 use crate::model::{
     ContainerSpec, ContainerState, CreateRequest, Created, MountPoint, NamespaceMode, NetworkMode,
-    VolumeCreate,
+    Volume, VolumeCreate,
 };
 use crate::mounts::{self, Mount, MountSource, Wanted, WantedSource};
 use crate::undo::Undo;
-use crate::volumes::Hold;
+use crate::volumes::{self, Backing, Hold};
 use crate::{Engine, Error, Result, clock, copy_up, events, ids, names};
 
 /// Tries before a free random name is given up on.
@@ -372,6 +374,7 @@ impl<'a> Filling<'a> {
             WantedSource::Volume {
                 name,
                 copy,
+                subpath,
                 labels,
                 options,
             } => {
@@ -382,7 +385,7 @@ impl<'a> Filling<'a> {
                     options,
                     labels,
                 };
-                self.volume(request, copy, point, hold)?
+                self.volume(request, copy, subpath, point, hold)?
             }
         })
     }
@@ -391,6 +394,7 @@ impl<'a> Filling<'a> {
         &mut self,
         request: VolumeCreate,
         copy: bool,
+        subpath: String,
         point: MountPoint,
         hold: &mut Hold,
     ) -> Result<Mount> {
@@ -409,9 +413,7 @@ impl<'a> Filling<'a> {
                 .push("make a volume", move || volumes.remove(&name).map(drop));
         }
         if copy {
-            let source = point.destination.clone();
-            let root = self.image_root()?;
-            copy_up::copy_up(root, &source, Path::new(&volume.mountpoint))?;
+            self.fill(&volume, &subpath, &point.destination)?;
         }
         Ok(Mount {
             point: MountPoint {
@@ -421,8 +423,28 @@ impl<'a> Filling<'a> {
                 driver: "local".to_owned(),
                 ..point
             },
-            source: MountSource::Volume,
+            source: if subpath.is_empty() {
+                MountSource::Volume
+            } else {
+                MountSource::Subpath { path: subpath }
+            },
         })
+    }
+
+    /// What the image has where the volume goes. A volume in memory has no place for it, and a
+    /// part that is not there is an error of the start's.
+    fn fill(&mut self, volume: &Volume, subpath: &str, destination: &str) -> Result<()> {
+        let Some(mut target) = Backing::of(volume).open(volume)? else {
+            return Ok(());
+        };
+        if !subpath.is_empty() {
+            match volumes::beneath(&target, &volume.mountpoint, subpath) {
+                Ok(part) if is_directory(&part) => target = Root::from_fd(part),
+                _ => return Ok(()),
+            }
+        }
+        let mark = volumes::mark(volume);
+        copy_up::copy_up(self.image_root()?, destination, &target, &mark)
     }
 
     fn image_root(&mut self) -> Result<&Root> {
@@ -438,4 +460,9 @@ impl<'a> Filling<'a> {
         };
         Ok(self.root.insert(root))
     }
+}
+
+fn is_directory(handle: &OwnedFd) -> bool {
+    rustix::fs::fstat(handle)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }

@@ -28,6 +28,7 @@ use crate::mounts::{self, Mount, MountSource};
 use crate::oci::{self, Assembly, EtcFiles, Namespaces, NetworkNs, UtsNs};
 use crate::shim::{self, NotStarted, Watch};
 use crate::undo::Undo;
+use crate::volumes::Held;
 use crate::{Engine, Error, Result, clock};
 
 /// A container whose program runs.
@@ -38,6 +39,8 @@ pub(super) struct Started {
     pub(super) at: i64,
     /// Its shim.
     pub(super) watch: Watch,
+    /// Dropped once others may see that it runs.
+    pub(super) volumes: Held,
 }
 
 /// Starts it. On an error nothing is left of the run.
@@ -47,7 +50,7 @@ pub(super) async fn run(
     waiting: Vec<Client>,
 ) -> Result<Started> {
     let preparing = (engine.clone(), Arc::clone(snapshot));
-    let undo = blocking(move || {
+    let (undo, volumes) = blocking(move || {
         let (engine, snapshot) = preparing;
         prepare(&engine, &snapshot)
     })
@@ -55,7 +58,7 @@ pub(super) async fn run(
     match release(snapshot, waiting).await {
         Ok(started) => {
             undo.keep();
-            Ok(started)
+            Ok(Started { volumes, ..started })
         }
         Err(error) => {
             blocking(move || {
@@ -69,7 +72,7 @@ pub(super) async fn run(
 }
 
 /// Everything up to a shim whose container waits. Blocks.
-fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
+fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Held)> {
     let inner = &engine.0;
     let spec = &snapshot.record.spec;
     let namespaces = joins::resolve(engine, snapshot)?;
@@ -82,6 +85,7 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
     let files = files(engine, snapshot, &namespaces, &hostname)?;
     let mut mounts = snapshot.record.mounts.clone();
     mounts.extend(mounts::tmpfs_mounts(&spec.host.tmpfs)?);
+    let volumes = Held::ready(engine, snapshot.id(), &mut mounts)?;
     make_bind_sources(&mounts)?;
     let (layers, lower) = lower_layers(engine, snapshot)?;
     let user = user::resolve(engine, snapshot, &spec.user)?;
@@ -132,7 +136,7 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<Undo> {
     });
     let spawned = shim.create(&plan, &lower).map_err(not_started)?;
     tracing::debug!(id = snapshot.id(), shim = spawned.shim, "a shim holds it");
-    Ok(undo)
+    Ok((undo, volumes))
 }
 
 /// From a container that waits to one that runs.
@@ -155,6 +159,7 @@ async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>) -> Result<Start
         pid: state.pid,
         at: watch.started().await.unwrap_or_else(clock::now),
         watch,
+        volumes: Held::default(),
     })
 }
 

@@ -242,6 +242,7 @@ impl Task {
         };
         let event = snapshot.record.event("start", []);
         self.live = Some(started.watch);
+        let _until_others_see_it = started.volumes;
         let mounted = end::volume_events(&snapshot, "mount");
         let told: Vec<Event> = mounted.into_iter().chain([event]).collect();
         match self.commit(state, &told, |_| {}).await {

@@ -2,6 +2,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 
 use super::*;
 
+const MARK: &str = "filling";
+
 /// An image's tree and a volume, beside a file that neither may reach.
 struct Fixture {
     dir: tempfile::TempDir,
@@ -26,7 +28,9 @@ impl Fixture {
     }
 
     fn copy_up(&self, path: &str) -> Result<()> {
-        copy_up(&Root::open(self.image("")).unwrap(), path, &self.volume(""))
+        let root = |path: PathBuf| Root::open(path).unwrap();
+        let mark = self.dir.path().join("volume").join(MARK);
+        copy_up(&root(self.image("")), path, &root(self.volume("")), &mark)
     }
 
     fn is_empty(&self) -> bool {

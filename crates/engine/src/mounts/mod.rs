@@ -40,9 +40,21 @@ pub(crate) enum MountSource {
     },
     /// A volume.
     Volume,
+    /// A directory or file in a volume.
+    Subpath {
+        /// Relative to the volume.
+        path: String,
+    },
     /// Memory.
     Tmpfs {
         /// Mount options.
+        options: Vec<String>,
+    },
+    /// As the runtime mounts it: what one start makes of a volume. Never stored.
+    Ready {
+        /// Of the file system, or `none` for a bind mount.
+        kind: String,
+        /// All of them.
         options: Vec<String>,
     },
 }
@@ -80,6 +92,8 @@ pub(crate) enum WantedSource {
         name: Option<String>,
         /// Copy what the image has at the destination into an empty volume.
         copy: bool,
+        /// The part of it that is mounted; empty for all.
+        subpath: String,
         /// Labels of a volume that this makes.
         labels: BTreeMap<String, String>,
         /// Driver options of a volume that this makes.
@@ -135,6 +149,7 @@ pub(crate) fn wanted(spec: &ContainerSpec, inherited: Vec<Wanted>) -> Result<Vec
             source: WantedSource::Volume {
                 name: None,
                 copy: true,
+                subpath: String::new(),
                 labels: BTreeMap::new(),
                 options: BTreeMap::new(),
             },

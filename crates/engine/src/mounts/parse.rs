@@ -132,6 +132,7 @@ pub(crate) fn parse_bind(raw: &str, driver: &str) -> Result<Wanted> {
         WantedSource::Volume {
             name: (!source.is_empty()).then(|| source.to_owned()),
             copy: !parsed.no_copy,
+            subpath: String::new(),
             labels: BTreeMap::new(),
             options: BTreeMap::new(),
         }
@@ -203,9 +204,18 @@ pub(crate) fn parse_mount(mount: &MountSpec) -> Result<Wanted> {
             subpath,
         } => {
             if !subpath.is_empty() {
-                return Err(Error::NotImplemented(
-                    "HostConfig.Mounts: VolumeOptions.Subpath is not supported yet".to_owned(),
-                ));
+                if mount.source.is_empty() {
+                    return Err(invalid_mount(
+                        kind,
+                        "must not set Subpath when using anonymous volumes",
+                    ));
+                }
+                if !is_local(subpath) {
+                    return Err(invalid_mount(
+                        kind,
+                        "subpath must be a relative path within the volume",
+                    ));
+                }
             }
             if mount.source.is_empty() && mount.read_only {
                 return Err(invalid_mount(
@@ -216,6 +226,7 @@ pub(crate) fn parse_mount(mount: &MountSpec) -> Result<Wanted> {
             WantedSource::Volume {
                 name: (!mount.source.is_empty()).then(|| mount.source.clone()),
                 copy: !no_copy,
+                subpath: subpath.clone(),
                 labels: labels.clone(),
                 options: driver_options.clone(),
             }
@@ -236,6 +247,24 @@ pub(crate) fn parse_mount(mount: &MountSpec) -> Result<Wanted> {
         mode: if kind == "volume" { "z" } else { "" }.to_owned(),
         source,
     })
+}
+
+/// As Go's `filepath.IsLocal`: relative, and by its text alone never above where it starts.
+fn is_local(path: &str) -> bool {
+    let mut depth = 0_u32;
+    !path.starts_with('/')
+        && path.split('/').all(|part| match part {
+            "" | "." => true,
+            ".." => {
+                let below = depth > 0;
+                depth = depth.saturating_sub(1);
+                below
+            }
+            _ => {
+                depth += 1;
+                true
+            }
+        })
 }
 
 /// `container[:ro|rw]`: the reference, and whether its mounts stay writable.

@@ -105,6 +105,34 @@ fn two_mounts_on_one_destination_are_refused() {
 }
 
 #[test]
+fn a_part_of_a_volume_is_named_by_a_path_that_stays_in_it() {
+    let part = |source: &str, subpath: &str| {
+        parse_mount(&MountSpec {
+            kind: MountKind::Volume {
+                no_copy: false,
+                labels: std::collections::BTreeMap::new(),
+                driver_options: std::collections::BTreeMap::new(),
+                subpath: subpath.to_owned(),
+            },
+            ..bind_mount(source, "/x")
+        })
+    };
+    for good in ["a", "a/b", "a/../b", "./a"] {
+        part("v", good).unwrap();
+    }
+    for bad in ["/a", "..", "a/../../b"] {
+        assert_eq!(
+            part("v", bad).unwrap_err().to_string(),
+            "invalid mount config for type \"volume\": subpath must be a relative path within the volume"
+        );
+    }
+    assert_eq!(
+        part("", "a").unwrap_err().to_string(),
+        "invalid mount config for type \"volume\": must not set Subpath when using anonymous volumes"
+    );
+}
+
+#[test]
 fn an_anonymous_volume_gives_way_to_any_other_mount() {
     let mut spec = spec(HostSpec {
         binds: vec!["/a:/x".into()],

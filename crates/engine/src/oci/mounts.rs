@@ -155,7 +155,11 @@ fn user_mount(wanted: &Mount) -> SpecMount {
             &point.source,
             bind_options(wanted, *recursive),
         ),
-        MountSource::Volume => mount(
+        MountSource::Ready { kind, options } => {
+            mount(&point.destination, kind, &point.source, options.clone())
+        }
+        // A part of one is ready by now.
+        MountSource::Volume | MountSource::Subpath { .. } => mount(
             &point.destination,
             "bind",
             &point.source,

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use wharf_store::{Batch, Store};
 
+use super::driver;
+use super::start::Gate;
 use crate::model::{Volume, VolumeCreate};
 use crate::{Error, Result, clock, events, ids};
 
@@ -34,6 +36,7 @@ struct Inner {
     /// One change at a time, so that two requests for one name make one volume. Holds the names
     /// that containers in the making are about to use.
     changing: Mutex<HashMap<String, u32>>,
+    gate: Gate,
 }
 
 /// Keeps volumes from being removed until the container that wants them exists.
@@ -58,6 +61,7 @@ impl Volumes {
             root,
             known: RwLock::new(known),
             changing: Mutex::default(),
+            gate: Gate::default(),
         })))
     }
 
@@ -74,6 +78,11 @@ impl Volumes {
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// See [`Gate`].
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.gate
     }
 
     /// From here on nobody removes the volumes named on the hold.
@@ -99,13 +108,8 @@ impl Volumes {
     pub(crate) fn create(&self, request: VolumeCreate) -> Result<(Volume, Option<u64>)> {
         if !matches!(request.driver.as_str(), "" | "local") {
             return Err(Error::NotFound(format!(
-                "error looking up volume plugin {0}: plugin \"{0}\" not found",
-                request.driver
-            )));
-        }
-        if let Some(option) = request.options.keys().next() {
-            return Err(Error::NotImplemented(format!(
-                "volume driver options are not supported yet: {option}"
+                "create {1}: error looking up volume plugin {0}: plugin \"{0}\" not found",
+                request.driver, request.name
             )));
         }
         let anonymous = request.name.is_empty();
@@ -115,6 +119,8 @@ impl Volumes {
             check_name(&request.name)?;
             request.name
         };
+        driver::check(&request.options)
+            .map_err(|why| Error::InvalidArgument(format!("create {name}: {why}")))?;
         let _one_at_a_time = self.changing();
         if let Some(known) = self.get(&name) {
             return Ok((known, None));
@@ -202,10 +208,9 @@ impl Drop for Hold {
 fn check_name(name: &str) -> Result<()> {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.len() == 1 {
-        return Err(Error::InvalidArgument(
-            "volume name is too short, names should be at least two alphanumeric characters"
-                .to_owned(),
-        ));
+        return Err(Error::InvalidArgument(format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )));
     }
     let good = name.len() <= 255
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())

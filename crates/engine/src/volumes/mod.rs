@@ -1,6 +1,8 @@
 //! Named storage that outlives containers.
 
+mod driver;
 mod local;
+mod start;
 
 use std::collections::HashMap;
 
@@ -8,7 +10,9 @@ use crate::blocking::{blocking, to_the_end};
 use crate::model::{Filters, PruneReport, Volume, VolumeCreate};
 use crate::{Engine, Error, Result, events, filters};
 
+pub(crate) use driver::{Backing, mark};
 pub(crate) use local::{Hold, Volumes};
+pub(crate) use start::{Held, beneath, seen};
 
 impl Engine {
     /// Makes a volume, or gives the one of that name.
