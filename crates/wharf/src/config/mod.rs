@@ -127,12 +127,17 @@ impl Source {
         self.flags.flag(flag) == Some(true)
     }
 
+    /// Where the file is, or would be.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.flags
+            .text("config-file")
+            .map_or_else(|| self.program.config_file().into(), PathBuf::from)
+    }
+
     /// Reads the file and puts both together.
     pub(crate) fn load(&self) -> Result<Configuration, ConfigError> {
-        let given = self.flags.text("config-file").map(PathBuf::from);
-        let path = given
-            .clone()
-            .unwrap_or_else(|| self.program.config_file().into());
+        let given = self.flags.text("config-file");
+        let path = self.file();
         let file = match read_file(&path) {
             Ok(file) => file,
             // The usual file need not be there.

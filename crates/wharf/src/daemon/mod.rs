@@ -3,7 +3,7 @@
 //! ```text
 //!  flags and file -> Settings -> log -> pid file -> listeners open (clients queue)
 //!     -> engine opens: containers taken back -> READY=1 -> serve
-//!  SIGHUP            the file is read again; what can change, changes
+//!  SIGHUP, or the file or a certificate is another: read again; what can change, changes
 //!  SIGTERM, SIGINT   no new requests, streams cut off, containers go on, gone
 //! ```
 
@@ -12,8 +12,10 @@ mod logging;
 mod notify;
 mod pidfile;
 mod reload;
+mod watch;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -188,11 +190,20 @@ async fn serve(source: &Source, settings: Settings, logging: Logging) -> Result<
     tracing::info!("Daemon has completed initialization");
     notify::tell("READY=1");
 
+    let mut watch = watch::Watch::new(watched(source, &settings));
     let mut reloader = reload::Reloader::new(source.clone(), settings, logging, opened.tls);
     let ending = async {
         loop {
             tokio::select! {
-                _ = hangup.recv() => reloader.reload(&engine, &server).await,
+                _ = hangup.recv() => {
+                    tracing::info!("Got signal to reload configuration");
+                    watch.take_note();
+                    reloader.reload(&engine, &server).await;
+                }
+                () = watch.changed() => {
+                    tracing::info!("The configuration or a certificate has changed");
+                    reloader.reload(&engine, &server).await;
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
@@ -206,6 +217,19 @@ async fn serve(source: &Source, settings: Settings, logging: Logging) -> Result<
     opened.sockets.remove();
     tracing::info!("Daemon shutdown complete");
     Ok(())
+}
+
+/// The files that can change what the daemon does while it runs.
+fn watched(source: &Source, settings: &Settings) -> Vec<PathBuf> {
+    let mut files = vec![source.file()];
+    if let Some(tls) = &settings.tls {
+        files.extend([tls.certificate.clone(), tls.key.clone()]);
+        files.extend(tls.client_authority.clone());
+    }
+    files
+        .into_iter()
+        .filter_map(|file| std::path::absolute(file).ok())
+        .collect()
 }
 
 /// Shims are this very program. By this name it is found even when its file was replaced by a newer

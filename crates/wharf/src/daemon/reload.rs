@@ -1,5 +1,5 @@
-//! SIGHUP: the file is read again. What can change while containers run, changes; what cannot is
-//! said.
+//! The configuration is read again. What can change while containers run, changes; what cannot is
+//! said, and a file that is wrong changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,6 @@ impl Reloader {
 
     /// Reads and applies. A file that is wrong changes nothing.
     pub(super) async fn reload(&mut self, engine: &Engine, server: &Server) {
-        tracing::info!("Got signal to reload configuration");
         notify::tell("RELOADING=1");
         match self.source.load() {
             Err(error) => tracing::error!("the configuration stays as it is: {error}"),
