@@ -26,6 +26,12 @@ const STATUS: u16 = 3;
 const ID: u16 = 12;
 const ZONE: u16 = 18;
 
+const TUPLE_PROTOCOL: u16 = 2;
+const PROTOCOL_NUMBER: u16 = 1;
+const FILTER: u16 = 25;
+const FILTER_ORIGINAL: u16 = 1;
+const BY_PROTOCOL: u32 = 1 << 3;
+
 const SOURCE_TRANSLATED: u32 = 1 << 4;
 const DESTINATION_TRANSLATED: u32 = 1 << 5;
 
@@ -50,32 +56,8 @@ struct Flow {
     family: u8,
 }
 
-/// Forget UDP flows that ports removed or added have made stale. How many there were.
-fn forget(
-    socket: &mut NetfilterSocket,
-    removed: &[&PortRule],
-    added: &[&PortRule],
-) -> Result<usize> {
-    let udp = |rule: &&&PortRule| rule.protocol == Protocol::Udp;
-    let removed: Vec<&PortRule> = removed.iter().filter(udp).copied().collect();
-    let added: Vec<&PortRule> = added.iter().filter(udp).copied().collect();
-    if removed.is_empty() && added.is_empty() {
-        return Ok(0);
-    }
-    let mut forgotten = 0;
-    for family in [V4, V6] {
-        let of_family = |rule: &&&PortRule| rule.target.is_ipv4() == (family == V4);
-        if !removed.iter().chain(&added).any(|rule| of_family(&rule)) {
-            continue;
-        }
-        for flow in stale(socket, family, &removed, &added)? {
-            forgotten += usize::from(delete(socket, &flow)?);
-        }
-    }
-    Ok(forgotten)
-}
-
-/// [`forget`] where a failure is no reason to fail: the ports themselves are right.
+/// Forget UDP flows that ports removed or added have made stale; a failure is no reason to fail,
+/// as the ports themselves are right.
 pub(crate) fn forget_stale(
     socket: &mut NetfilterSocket,
     removed: &[&PortRule],
@@ -90,27 +72,83 @@ pub(crate) fn forget_stale(
     }
 }
 
-fn stale(
+/// How many there were.
+fn forget(
     socket: &mut NetfilterSocket,
-    family: u8,
     removed: &[&PortRule],
     added: &[&PortRule],
-) -> Result<Vec<Flow>> {
+) -> Result<usize> {
+    let mut forgotten = 0;
+    for (family, is_v4) in [(V4, true), (V6, false)] {
+        let of_family = |rules: &[&PortRule]| {
+            let rules = rules.iter().copied();
+            let rules =
+                rules.filter(|r| r.protocol == Protocol::Udp && r.target.is_ipv4() == is_v4);
+            rules.cloned().collect::<Vec<_>>()
+        };
+        let (removed, added) = (of_family(removed), of_family(added));
+        if removed.is_empty() && added.is_empty() {
+            continue;
+        }
+        let change = Change::new(removed, added);
+        for flow in stale(socket, family, &change)? {
+            forgotten += usize::from(delete(socket, &flow)?);
+        }
+    }
+    Ok(forgotten)
+}
+
+/// UDP ports of one family that were withdrawn and published.
+struct Change {
+    removed: Vec<PortRule>,
+    added: Vec<PortRule>,
+    /// A bit for each of the host's ports that one of them is about: most flows are about none,
+    /// and a host may track a million.
+    ports: Vec<bool>,
+}
+
+impl Change {
+    fn new(removed: Vec<PortRule>, added: Vec<PortRule>) -> Self {
+        let mut ports = vec![false; usize::from(u16::MAX) + 1];
+        for rule in removed.iter().chain(&added) {
+            for port in rule.host_ports.iter() {
+                ports[usize::from(port)] = true;
+            }
+        }
+        Self {
+            removed,
+            added,
+            ports,
+        }
+    }
+
+    fn makes_stale(&self, flow: &Flow) -> bool {
+        self.ports[usize::from(flow.original.destination_port)]
+            && (self.removed.iter().any(|rule| flow.came_by(rule))
+                || flow.is_untranslated() && self.added.iter().any(|rule| flow.missed(rule)))
+    }
+}
+
+fn stale(socket: &mut NetfilterSocket, family: u8, change: &Change) -> Result<Vec<Flow>> {
     let mut request = Writer::default();
     let kind = wire::kind(CONNTRACK, GET);
-    request.netfilter(kind, wire::DUMP, 0, (family, 0), |_| {});
+    // Kernels from 5.8 on leave out the other protocols, which are most flows; older ones give all.
+    request.netfilter(kind, wire::DUMP, 0, (family, 0), |w| {
+        w.nest(TUPLE_ORIGINAL, |w| {
+            w.nest(TUPLE_PROTOCOL, |w| {
+                w.attribute(PROTOCOL_NUMBER, &[Protocol::Udp.number()]);
+            });
+        });
+        w.nest(FILTER, |w| {
+            w.attribute(FILTER_ORIGINAL, &BY_PROTOCOL.to_ne_bytes());
+        });
+    });
     socket.dump(
         "listing tracked flows",
         request.bytes(),
         |flows: &mut Vec<Flow>, message| {
-            let Some(flow) = Flow::read(message) else {
-                return;
-            };
-            let stale = removed.iter().any(|rule| flow.came_by(rule))
-                || added.iter().any(|rule| flow.missed(rule));
-            if stale {
-                flows.push(flow);
-            }
+            let flow = Flow::read(message).filter(|flow| change.makes_stale(flow));
+            flows.extend(flow);
         },
     )
 }
@@ -165,8 +203,11 @@ impl Flow {
     /// an address is the host's is not asked: a flow of the host itself to the same port elsewhere
     /// is forgotten too, which costs it nothing, as it is not translated.
     fn missed(&self, rule: &PortRule) -> bool {
-        self.is_to_host_side_of(rule)
-            && self.status & (SOURCE_TRANSLATED | DESTINATION_TRANSLATED) == 0
+        self.is_untranslated() && self.is_to_host_side_of(rule)
+    }
+
+    fn is_untranslated(&self) -> bool {
+        self.status & (SOURCE_TRANSLATED | DESTINATION_TRANSLATED) == 0
     }
 
     fn is_to_host_side_of(&self, rule: &PortRule) -> bool {

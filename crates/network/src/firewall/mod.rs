@@ -114,6 +114,12 @@ impl Firewall {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Make a change, all or nothing of it.
+    fn change(&self, change: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
+        let mut state = self.state();
+        change(&mut state).inspect_err(|_| state.mend())
+    }
+
     /// Replace the whole table by what `desired` says, in one transaction: established flows and
     /// packets in flight see the old rules or the new, never none. The chain `user` is kept.
     pub fn reconcile(&self, desired: Desired) -> Result<()> {
@@ -128,24 +134,24 @@ impl Firewall {
 
     /// Add a network, or replace the rules of the one with this id.
     pub fn add_network(&self, id: &str, rules: &NetworkRules) -> Result<()> {
-        self.state().add_network(id, rules)
+        self.change(|state| state.add_network(id, rules))
     }
 
     /// Take a network away, and the ports published on it. One that is not there is no error.
     pub fn remove_network(&self, id: &str) -> Result<()> {
-        self.state().remove_network(id)
+        self.change(|state| state.remove_network(id))
     }
 
     /// Make `ports` the published ports of `endpoint`, in one batch: what it had and has no more
     /// is withdrawn with it. Ports in a row are one element. Stale UDP flows are forgotten;
     /// established TCP connections to a withdrawn port go on.
     pub fn publish(&self, endpoint: &str, ports: &[PortRule]) -> Result<()> {
-        self.state().publish(endpoint, ports)
+        self.change(|state| state.publish(endpoint, ports))
     }
 
     /// Withdraw all ports of `endpoint`. One that has none is no error.
     pub fn unpublish(&self, endpoint: &str) -> Result<()> {
-        self.state().publish(endpoint, &[])
+        self.change(|state| state.publish(endpoint, &[]))
     }
 
     /// Call `changed` on a thread of its own, soon after another program has changed or removed

@@ -224,7 +224,9 @@ fn to_rules(batch: &mut Batch, chain: &str, network: &NetworkRules) {
                 batch.rule(chain, &icmp.then(Then::Accept));
             }
             Some(GatewayMode::NatUnprotected) => {
-                let bridge = Rule::new().interface_in(Way::In, schema::BRIDGES);
+                let bridge = Rule::new()
+                    .family(family)
+                    .interface_in(Way::In, schema::BRIDGES);
                 batch.rule(chain, &bridge.then(Then::Drop));
                 batch.rule(chain, &Rule::new().family(family).then(Then::Accept));
             }

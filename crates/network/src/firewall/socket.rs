@@ -48,6 +48,8 @@ pub(crate) struct NetfilterSocket {
     port: u32,
     /// The largest message that the send buffer takes.
     capacity: usize,
+    /// Whether a part of a batch was done whose rest was refused.
+    torn: bool,
     buffer: Vec<u8>,
 }
 
@@ -85,6 +87,7 @@ impl NetfilterSocket {
             socket,
             port: address.port_number(),
             capacity,
+            torn: false,
             buffer: vec![0; PART],
         })
     }
@@ -182,10 +185,17 @@ impl NetfilterSocket {
             let last = batch.part_end(first, self.capacity.saturating_sub(FRAME + 64));
             // A later part follows our own change, which is another generation.
             let generation = generation.filter(|_| first == 0);
-            self.commit_part(batch, first, last, generation)?;
+            let done = self.commit_part(batch, first, last, generation);
+            self.torn |= first > 0 && done.is_err();
+            done?;
             first = last;
         }
         Ok(())
+    }
+
+    /// Whether, since this was asked last, a batch was done in part.
+    pub(crate) fn take_torn(&mut self) -> bool {
+        std::mem::take(&mut self.torn)
     }
 
     fn commit_part(

@@ -77,6 +77,16 @@ impl State {
         result
     }
 
+    /// After a failure: if a batch too large for this kernel was done in part, begin anew from
+    /// what was before it.
+    pub(super) fn mend(&mut self) {
+        if self.socket.take_torn()
+            && let Err(error) = self.reassert()
+        {
+            tracing::error!(%error, "the table holds a part of a refused change");
+        }
+    }
+
     pub(super) fn add_network(&mut self, id: &str, rules: &NetworkRules) -> Result<()> {
         if self.desired.networks.get(id) == Some(rules) {
             return Ok(());
@@ -119,6 +129,8 @@ impl State {
         if result.is_err() {
             self.desired.networks.insert(id.to_owned(), rules);
             self.desired.ports = before;
+        } else {
+            conntrack::forget_stale(&mut self.socket, &withdrawn, &[]);
         }
         result
     }
@@ -183,8 +195,8 @@ impl State {
 
     fn rebuild(&mut self, desired: &Desired) -> Result<()> {
         check_networks(&desired.networks)?;
-        let ports: Vec<_> = desired.ports.values().flatten().collect();
-        let ports = ways(desired, &ports)?;
+        let rules: Vec<_> = desired.ports.values().flatten().collect();
+        let ports = ways(desired, &rules)?;
         let mut extent = Rebuild::Contents;
         let mut last = None;
         for _ in 0..ATTEMPTS {
@@ -201,7 +213,11 @@ impl State {
                     }
                     last = Some(error);
                 }
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // Those that began while the table was not there.
+                    conntrack::forget_stale(&mut self.socket, &[], &rules);
+                    return Ok(());
+                }
             }
         }
         Err(last.unwrap_or(Error::Malformed("generation of the ruleset")))

@@ -6,7 +6,11 @@
 //! queue overflows by others' changes, we cannot know what they were and take it for one of ours.
 //!
 //! A change is told after a short rest, so that a reload in several steps is told once. If
-//! another program goes on and on undoing us, it is told once a second.
+//! another program goes on and on undoing us, it is told twice a second.
+//!
+//! Rejected: the table flag `owner`, with which the kernel refuses others' changes to our table. It
+//! would refuse the administrator's to the chain `user`, and before Linux 6.9 the table would go
+//! with the daemon.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::JoinHandle;
@@ -34,7 +38,7 @@ const REST: Duration = Duration::from_millis(50);
 /// How long a change waits at most while others follow it.
 const LIMIT: Duration = Duration::from_millis(400);
 /// The shortest time between two calls.
-const PACE: Duration = Duration::from_secs(1);
+const PACE: Duration = Duration::from_millis(500);
 
 /// The watch over the table; it ends when this is dropped.
 #[derive(Debug)]

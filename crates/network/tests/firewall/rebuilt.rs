@@ -310,6 +310,29 @@ fn a_udp_client_that_goes_on_sending_meets_what_is_published_now() {
 }
 
 #[test]
+fn a_udp_flow_that_began_while_the_table_was_gone_meets_the_container_after_it_is_back() {
+    let world = World::new();
+    world.network(17);
+    let web = world.container(17, 2);
+    serve(&web, 53, "web");
+    world.publish("web", &[udp("0.0.0.0:53->172.17.0.2:53")]);
+    let socket = world.client.run(|| {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:4000").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        socket
+    });
+    let mut buffer = [0; 64];
+    world.host.sh("nft flush ruleset");
+    socket.send_to(b"?", (HOST_V4, 53)).unwrap();
+    assert!(socket.recv(&mut buffer).is_err());
+    world.firewall.reassert().unwrap();
+    socket.send_to(b"?", (HOST_V4, 53)).unwrap();
+    assert!(socket.recv(&mut buffer).is_ok());
+}
+
+#[test]
 fn forward_chains_of_others_that_drop_are_found() {
     let world = World::new();
     assert_eq!(world.firewall.forward_drops().unwrap(), []);
