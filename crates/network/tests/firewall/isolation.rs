@@ -265,6 +265,11 @@ fn the_administrators_chain_comes_first_and_knows_what_the_client_asked_for() {
     assert_eq!(ask_tcp(&world.client, "10.0.0.1:8017"), None);
     assert_eq!(ask_tcp(&world.client, "[fd10::1]:8017"), None);
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", HOST_V4));
+    // The other rules of docs/firewall.md.
+    world.host.sh(
+        "nft add rule inet wharf user iifname eth1 ct direction original ct status dnat drop
+         nft add rule inet wharf user iifname @bridges ip daddr 169.254.169.254 drop",
+    );
     world.host.sh("nft flush chain inet wharf user
          nft add rule inet wharf user iifname @bridges ip daddr 10.0.0.2 ct state new drop");
     assert_eq!(

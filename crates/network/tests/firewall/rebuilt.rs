@@ -343,6 +343,19 @@ fn forward_chains_of_others_that_drop_are_found() {
     assert_eq!(found.len(), 1);
     assert_eq!((&*found[0].family, &*found[0].table), ("ip", "filter"));
     assert_eq!(found[0].chain, "FORWARD");
+    // What we accept, it drops; what it accepts, it passes.
+    world.network(17);
+    let web = world.container(17, 2);
+    serve(&web, 80, "web");
+    world.publish("web", &[tcp("0.0.0.0:8080->172.17.0.2:80")]);
+    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8080"), None);
+    world
+        .host
+        .sh("nft add rule ip filter FORWARD iifname br17 accept
+         nft add rule ip filter FORWARD oifname br17 accept");
+    let asked = ask_tcp(&world.client, "10.0.0.1:8080");
+    assert_eq!(asked, sees("web", CLIENT_V4));
+    assert_eq!(ask_tcp(&world.client, "172.17.0.2:80"), None);
 }
 
 #[test]
