@@ -51,6 +51,10 @@
 //! [`Firewall::forward_drops`] finds the nftables chains that do this, so that the user is told.
 //! Nor does an accept of theirs open what we drop.
 //!
+//! # What the kernel must have
+//! nf_tables with NAT in the family inet and ranges in concatenated keys (Linux 5.6), which every
+//! distribution builds. `nft` and `iptables` need not be there.
+//!
 //! # What needs help elsewhere
 //! `net.ipv4.conf.BRIDGE.route_localnet=1` for 127.0.0.1 (the chain `guard` closes the hole that
 //! this opens). For ::1 its counterpart, a route `local ::1 dev BRIDGE table local`, each of another metric:

@@ -312,7 +312,7 @@ impl NetfilterSocket {
 
     /// Throw away answers that a failure before left unread.
     fn drain(&mut self) {
-        while !matches!(self.receive(RecvFlags::DONTWAIT), Err(Errno::AGAIN)) {}
+        while let Ok(_) | Err(Errno::NOBUFS) = self.receive(RecvFlags::DONTWAIT) {}
     }
 
     fn receive(&mut self, flags: RecvFlags) -> Result<usize, Errno> {

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use wharf_network::firewall::{GatewayMode, Icc, Masquerade, Reach};
 
 use crate::world::{
-    CLIENT_V4, CLIENT_V6, HOST_V4, HOST_V6, Ns, World, ask_tcp, ask_udp, ping, serve, tcp,
+    CLIENT_V4, CLIENT_V6, HOST_V4, HOST_V6, Ns, World, ask_tcp, ask_udp, ping, probe_tcp,
+    probe_udp, serve, tcp,
 };
 
 fn sees(server: &str, address: &str) -> Option<String> {
@@ -36,12 +37,12 @@ fn containers_of_one_network_reach_each_other_and_those_of_another_do_not() {
     let stranger = world.container(18, 3);
     for (to, seen) in [("172.17.0.2:80", "172.17.0.3"), ("[fd17::2]:80", "fd17::3")] {
         assert_eq!(ask_tcp(&second, to), sees("web", seen));
-        assert_eq!(ask_tcp(&stranger, to), None, "tcp {to}");
-        assert_eq!(ask_udp(&stranger, to), None, "udp {to}");
+        assert_eq!(probe_tcp(&stranger, to), None, "tcp {to}");
+        assert_eq!(probe_udp(&stranger, to), None, "udp {to}");
     }
     serve(&stranger, 80, "stranger");
-    assert_eq!(ask_tcp(&first, "172.18.0.3:80"), None);
-    assert_eq!(ask_tcp(&first, "[fd18::3]:80"), None);
+    assert_eq!(probe_tcp(&first, "172.18.0.3:80"), None);
+    assert_eq!(probe_tcp(&first, "[fd18::3]:80"), None);
 }
 
 #[test]
@@ -56,8 +57,8 @@ fn who_routes_to_a_containers_own_address_reaches_nothing_published_or_not() {
         "[fd17::2]:80",
         "[fd17::2]:81",
     ] {
-        assert_eq!(ask_tcp(&world.client, to), None, "tcp {to}");
-        assert_eq!(ask_udp(&world.client, to), None, "udp {to}");
+        assert_eq!(probe_tcp(&world.client, to), None, "tcp {to}");
+        assert_eq!(probe_udp(&world.client, to), None, "udp {to}");
     }
     // The host itself does.
     assert_eq!(
@@ -123,11 +124,11 @@ fn an_internal_network_reaches_only_itself_and_the_host() {
         sees("host", "172.17.0.2")
     );
     for to in ["10.0.0.2:80", "[fd10::2]:80", "10.0.0.1:8018"] {
-        assert_eq!(ask_tcp(&inside, to), None, "tcp {to}");
-        assert_eq!(ask_udp(&inside, to), None, "udp {to}");
+        assert_eq!(probe_tcp(&inside, to), None, "tcp {to}");
+        assert_eq!(probe_udp(&inside, to), None, "udp {to}");
     }
     for to in ["10.0.0.1:8017", "172.17.0.2:80", "[fd17::2]:80"] {
-        assert_eq!(ask_tcp(&world.client, to), None, "{to}");
+        assert_eq!(probe_tcp(&world.client, to), None, "{to}");
     }
 }
 
@@ -149,7 +150,7 @@ fn without_icc_only_published_ports_of_neighbours_are_reached() {
                 .sh("for p in v17x2 v17x3; do ip link set $p type bridge_slave isolated on; done");
         }
         for to in ["172.17.0.2:80", "[fd17::2]:80"] {
-            assert_eq!(ask_tcp(&neighbour, to), None, "{to}, bridged: {bridged}");
+            assert_eq!(probe_tcp(&neighbour, to), None, "{to}, bridged: {bridged}");
         }
         for (to, seen) in [
             ("10.0.0.1:8017", "172.17.0.1"),
@@ -191,13 +192,13 @@ fn a_routed_network_has_its_published_ports_open_at_its_own_addresses() {
         assert_eq!(ask(format!("{container}:8005")), sees("range", client));
         assert_eq!(ask(format!("{container}:81")), None);
         assert_eq!(ask(format!("{host}:8080")), None);
-        assert_eq!(ask_udp(&world.client, &format!("{container}:80")), None);
+        assert_eq!(probe_udp(&world.client, &format!("{container}:80")), None);
     }
     assert!(ping(&world.client, "172.17.0.2") && ping(&world.client, "fd17::2"));
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", "172.17.0.2"));
     assert_eq!(ask_tcp(&ns, "[fd10::2]:80"), sees("world", "fd17::2"));
     world.firewall.unpublish("web").unwrap();
-    assert_eq!(ask_tcp(&world.client, "172.17.0.2:80"), None);
+    assert_eq!(probe_tcp(&world.client, "172.17.0.2:80"), None);
 }
 
 #[test]
@@ -215,9 +216,9 @@ fn an_unprotected_network_is_open_to_who_has_a_route_but_not_to_other_networks()
         ask_tcp(&world.client, "10.0.0.1:8017"),
         sees("web", CLIENT_V4)
     );
-    assert_eq!(ask_tcp(&stranger, "172.17.0.2:80"), None);
+    assert_eq!(probe_tcp(&stranger, "172.17.0.2:80"), None);
     // The other family's mode is its own.
-    assert_eq!(ask_tcp(&world.client, "[fd17::2]:80"), None);
+    assert_eq!(probe_tcp(&world.client, "[fd17::2]:80"), None);
 }
 
 #[test]
@@ -227,8 +228,8 @@ fn an_isolated_family_passes_in_neither_direction() {
     serve(&world.client, 80, "world");
     let ns = web(&world, 17);
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", HOST_V4));
-    assert_eq!(ask_tcp(&ns, "[fd10::2]:80"), None);
-    assert_eq!(ask_tcp(&world.client, "[fd10::1]:8017"), None);
+    assert_eq!(probe_tcp(&ns, "[fd10::2]:80"), None);
+    assert_eq!(probe_tcp(&world.client, "[fd10::1]:8017"), None);
 }
 
 #[test]
@@ -238,8 +239,8 @@ fn a_network_without_ipv6_lets_none_through_whatever_a_container_gives_itself() 
     serve(&world.client, 80, "world");
     let ns = world.container(17, 2);
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", HOST_V4));
-    assert_eq!(ask_tcp(&ns, "[fd10::2]:80"), None);
-    assert_eq!(ask_udp(&ns, "[fd10::2]:80"), None);
+    assert_eq!(probe_tcp(&ns, "[fd10::2]:80"), None);
+    assert_eq!(probe_udp(&ns, "[fd10::2]:80"), None);
 }
 
 #[test]
@@ -262,8 +263,8 @@ fn the_administrators_chain_comes_first_and_knows_what_the_client_asked_for() {
     world.host.sh(
         "nft add rule inet wharf user iifname out meta l4proto tcp ct original proto-dst 8017 drop",
     );
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8017"), None);
-    assert_eq!(ask_tcp(&world.client, "[fd10::1]:8017"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:8017"), None);
+    assert_eq!(probe_tcp(&world.client, "[fd10::1]:8017"), None);
     assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), sees("world", HOST_V4));
     // The other rules of docs/firewall.md.
     world.host.sh(
@@ -276,7 +277,7 @@ fn the_administrators_chain_comes_first_and_knows_what_the_client_asked_for() {
         ask_tcp(&world.client, "10.0.0.1:8017"),
         sees("web", CLIENT_V4)
     );
-    assert_eq!(ask_tcp(&ns, "10.0.0.2:80"), None);
+    assert_eq!(probe_tcp(&ns, "10.0.0.2:80"), None);
 }
 
 #[test]

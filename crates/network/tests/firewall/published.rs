@@ -3,7 +3,8 @@
 use wharf_network::firewall::{Error, Protocol};
 
 use crate::world::{
-    CLIENT_V4, CLIENT_V6, HOST_V4, HOST_V6, World, ask_tcp, ask_udp, port, serve, tcp, udp,
+    CLIENT_V4, CLIENT_V6, HOST_V4, HOST_V6, World, ask_tcp, ask_udp, port, probe_tcp, probe_udp,
+    serve, tcp, udp,
 };
 
 fn sees(server: &str, address: &str) -> Option<String> {
@@ -116,9 +117,9 @@ fn a_port_published_on_one_address_is_not_on_another() {
         sees("web", "172.17.0.1")
     );
     assert_eq!(ask_tcp(&world.host, "[::1]:8080"), sees("web", "fd17::1"));
-    assert_eq!(ask_tcp(&world.host, "10.0.0.1:8080"), None);
-    assert_eq!(ask_tcp(&world.host, "127.0.0.1:8081"), None);
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8080"), None);
+    assert_eq!(probe_tcp(&world.host, "10.0.0.1:8080"), None);
+    assert_eq!(probe_tcp(&world.host, "127.0.0.1:8081"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:8080"), None);
     assert_eq!(
         ask_tcp(&world.client, "10.0.0.1:8081"),
         sees("web", CLIENT_V4)
@@ -148,11 +149,11 @@ fn a_neighbour_that_routes_127_0_0_1_to_us_does_not_reach_what_is_published_ther
              ip route add 127.0.0.0/8 via {gateway} dev eth0
              ip link set lo down"
         ));
-        assert_eq!(ask_tcp(ns, "127.0.0.1:8080"), None);
-        assert_eq!(ask_udp(ns, "127.0.0.1:8080"), None);
+        assert_eq!(probe_tcp(ns, "127.0.0.1:8080"), None);
+        assert_eq!(probe_udp(ns, "127.0.0.1:8080"), None);
         // Nor, by the bridge's route_localnet, what the host itself has there.
-        assert_eq!(ask_tcp(ns, "127.0.0.1:9000"), None);
-        assert_eq!(ask_udp(ns, "127.0.0.1:9000"), None);
+        assert_eq!(probe_tcp(ns, "127.0.0.1:9000"), None);
+        assert_eq!(probe_udp(ns, "127.0.0.1:9000"), None);
     }
     assert_eq!(
         ask_tcp(&world.host, "127.0.0.1:8080"),
@@ -195,7 +196,7 @@ fn an_unpublished_port_is_closed_and_can_be_published_elsewhere_at_once() {
     let next = world.container(17, 3);
     serve(&next, 80, "next");
     world.firewall.unpublish("web").unwrap();
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8080"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:8080"), None);
     world.publish("next", &[tcp("0.0.0.0:8080->172.17.0.3:80")]);
     assert_eq!(
         ask_tcp(&world.client, "10.0.0.1:8080"),

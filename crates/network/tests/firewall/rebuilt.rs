@@ -9,7 +9,8 @@ use std::time::Duration;
 use wharf_network::firewall::{Desired, Error, Firewall, GatewayMode};
 
 use crate::world::{
-    CLIENT_V4, HOST_V4, Ns, World, ask_tcp, ask_udp, connect, eventually, rules, serve, tcp, udp,
+    CLIENT_V4, HOST_V4, Ns, World, ask_tcp, ask_udp, connect, eventually, probe_tcp, rules, serve,
+    tcp, udp,
 };
 
 fn sees(server: &str, address: &str) -> Option<String> {
@@ -62,7 +63,7 @@ fn a_second_daemon_rebuilds_the_same_table_from_what_is_desired() {
         !table.contains("br18") && !table.contains("8080"),
         "{table}"
     );
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8080"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:8080"), None);
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn a_change_that_meets_a_flushed_table_brings_all_of_it_back() {
         ask_tcp(&world.client, "10.0.0.1:8080"),
         sees("web", CLIENT_V4)
     );
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8081"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:8081"), None);
     world.host.sh("nft flush ruleset");
     world.firewall.remove_network("net17").unwrap();
     assert!(!world.table().contains("br17"));
@@ -348,14 +349,14 @@ fn forward_chains_of_others_that_drop_are_found() {
     let web = world.container(17, 2);
     serve(&web, 80, "web");
     world.publish("web", &[tcp("0.0.0.0:8080->172.17.0.2:80")]);
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:8080"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:8080"), None);
     world
         .host
         .sh("nft add rule ip filter FORWARD iifname br17 accept
          nft add rule ip filter FORWARD oifname br17 accept");
     let asked = ask_tcp(&world.client, "10.0.0.1:8080");
     assert_eq!(asked, sees("web", CLIENT_V4));
-    assert_eq!(ask_tcp(&world.client, "172.17.0.2:80"), None);
+    assert_eq!(probe_tcp(&world.client, "172.17.0.2:80"), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use wharf_network::firewall::PortRule;
 
-use crate::world::{CLIENT_V4, World, ask_tcp, serve, tcp};
+use crate::world::{CLIENT_V4, World, ask_tcp, probe_tcp, serve, tcp};
 
 fn sees(server: &str, address: &str) -> Option<String> {
     Some(format!("{server} sees {address}"))
@@ -44,13 +44,9 @@ fn sixty_five_thousand_ports_in_one_range_are_one_element_published_at_once() {
     let web = world.container(17, 2);
     serve(&web, 65_000, "last");
     let rules = each(1..=65_000, 0);
-    timed(
-        "65,000 ports, one range",
-        Duration::from_millis(500),
-        || {
-            world.publish("web", &rules);
-        },
-    );
+    timed("65,000 ports, one range", Duration::from_secs(1), || {
+        world.publish("web", &rules);
+    });
     assert!(
         world
             .table()
@@ -93,7 +89,7 @@ fn sixty_five_thousand_elements_are_published_and_withdrawn_in_one_batch_each() 
     timed("64,999 elements deleted", Duration::from_secs(3), || {
         world.firewall.unpublish("web").unwrap();
     });
-    assert_eq!(ask_tcp(&world.client, "10.0.0.1:65000"), None);
+    assert_eq!(probe_tcp(&world.client, "10.0.0.1:65000"), None);
 }
 
 #[test]

@@ -286,8 +286,17 @@ fn greeting(name: &str, from: SocketAddr) -> String {
 
 /// What a TCP client in `ns` is greeted with at `to`; nothing if it is refused or unheard.
 pub fn ask_tcp(ns: &Ns, to: &str) -> Option<String> {
+    ask_tcp_within(ns, to, SILENCE * 3)
+}
+
+/// [`ask_tcp`] where no answer is expected: the wait is shorter.
+pub fn probe_tcp(ns: &Ns, to: &str) -> Option<String> {
+    ask_tcp_within(ns, to, SILENCE)
+}
+
+fn ask_tcp_within(ns: &Ns, to: &str, time: Duration) -> Option<String> {
     ns.run(|| {
-        let mut stream = connect(to)?;
+        let mut stream = connect_within(to, time)?;
         let mut buffer = [0; 64];
         let length = stream.read(&mut buffer).ok().filter(|l| *l > 0)?;
         Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
@@ -296,25 +305,34 @@ pub fn ask_tcp(ns: &Ns, to: &str) -> Option<String> {
 
 /// A TCP connection, within the time of [`ask_tcp`].
 pub fn connect(to: &str) -> Option<TcpStream> {
-    let to: SocketAddr = to.parse().unwrap();
-    let begun = Instant::now();
-    let stream = TcpStream::connect_timeout(&to, SILENCE * 3).ok()?;
-    stream
-        .set_read_timeout(Some(PATIENCE.saturating_sub(begun.elapsed())))
-        .unwrap();
+    connect_within(to, SILENCE * 3)
+}
+
+fn connect_within(to: &str, time: Duration) -> Option<TcpStream> {
+    let stream = TcpStream::connect_timeout(&to.parse().unwrap(), time).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     Some(stream)
 }
 
 /// What a UDP client in `ns` hears from `to`.
 pub fn ask_udp(ns: &Ns, to: &str) -> Option<String> {
+    // The first may wait for a neighbour's answer; three are enough of a question.
+    ask_udp_times(ns, to, 3)
+}
+
+/// [`ask_udp`] where no answer is expected: the wait is shorter.
+pub fn probe_udp(ns: &Ns, to: &str) -> Option<String> {
+    ask_udp_times(ns, to, 1)
+}
+
+fn ask_udp_times(ns: &Ns, to: &str, times: usize) -> Option<String> {
     ns.run(|| {
         let to: SocketAddr = to.parse().unwrap();
         let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = UdpSocket::bind(any).unwrap();
         socket.set_read_timeout(Some(SILENCE)).unwrap();
         socket.connect(to).ok()?;
-        // The first may wait for a neighbour's answer; three are enough of a question.
-        for _ in 0..3 {
+        for _ in 0..times {
             socket.send(b"?").ok()?;
             let mut buffer = [0; 64];
             if let Ok(length) = socket.recv(&mut buffer) {
