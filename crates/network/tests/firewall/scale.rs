@@ -1,10 +1,11 @@
 //! Promises as numbers: many ports, many networks.
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
-use wharf_network::firewall::PortRule;
+use wharf_network::firewall::{GatewayMode, PortRule};
 
-use crate::world::{CLIENT_V4, World, ask_tcp, probe_tcp, serve, tcp};
+use crate::world::{CLIENT_V4, World, ask_tcp, connect, probe_tcp, serve, tcp};
 
 fn sees(server: &str, address: &str) -> Option<String> {
     Some(format!("{server} sees {address}"))
@@ -148,4 +149,31 @@ fn two_hundred_networks_come_and_go() {
         world.firewall.remove_network(&format!("net{n}")).unwrap();
     }
     assert_eq!(world.table(), empty);
+}
+
+#[test]
+fn a_connection_by_a_published_port_costs_little_more_than_one_by_a_route() {
+    let world = World::new();
+    world.network_with(17, |net| net.mode_v4 = GatewayMode::NatUnprotected);
+    let web = world.container(17, 2);
+    serve(&web, 80, "web");
+    // Beside many others, so that the lookup is one among them.
+    world.publish("many", &each(2..=30_000, 1));
+    world.publish("web", &[tcp("10.0.0.1:40000->172.17.0.2:80")]);
+    let connections = |to: &str| {
+        world.client.run(|| {
+            let begun = Instant::now();
+            for _ in 0..200 {
+                connect(to).unwrap().read_exact(&mut [0; 8]).unwrap();
+            }
+            begun.elapsed()
+        })
+    };
+    let (mut published, mut routed) = (Duration::MAX, Duration::MAX);
+    for _ in 0..5 {
+        routed = routed.min(connections("172.17.0.2:80"));
+        published = published.min(connections("10.0.0.1:40000"));
+    }
+    println!("200 connections: routed {routed:?}, published {published:?}");
+    assert!(published < routed * 2, "{published:?}, routed {routed:?}");
 }
