@@ -19,6 +19,7 @@ have ip || need+=(iproute2)
 have nft || need+=(nftables)
 have curl || need+=(curl)
 have nc || need+=(netcat-openbsd)
+[ -x /usr/lib/cni/bridge ] || need+=(containernetworking-plugins)
 have python3 || need+=(python3 python3-venv)
 if [ ${#need[@]} -gt 0 ]; then
     apt-get update -qq

@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod cni;
 mod conntrack;
 pub mod dhcp;
 pub mod dns;
