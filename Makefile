@@ -12,7 +12,7 @@ DESTDIR ?=
 # One process per test and a deadline for each where nextest is installed, plain cargo otherwise.
 RUN     := $(shell cargo nextest --version >/dev/null 2>&1 && echo "nextest run" || echo test)
 
-.PHONY: all build release setup demo test test-unit test-black-box lint fmt bench install clean
+.PHONY: all build release setup demo test test-unit test-black-box test-vm lint fmt bench install clean
 
 all: release
 
@@ -32,6 +32,7 @@ test: setup test-unit test-black-box
 
 test-unit:
 	cargo $(RUN) --workspace --exclude wharf-tests --target $(TARGET)
+	WHARF_TEST_LAYERS=directory cargo $(RUN) -p wharf-images --test images --target $(TARGET)
 
 # The whole suite on both forms of layers: EROFS indexes over the tars, and directories.
 test-black-box: build
@@ -39,6 +40,12 @@ test-black-box: build
 	    cargo $(RUN) -p wharf-tests --target $(TARGET)
 	PATH="$$PATH:$(abspath target/tools/bin)" WHARF_BIN=$(abspath $(DEBUG)) WHARF_TEST_LAYERS=directory \
 	    cargo $(RUN) -p wharf-tests --target $(TARGET)
+
+# What depends on the kernel, on Linux 6.1 and 6.12 with cgroup v2, in an emulated machine: some hours.
+# Parts and single tests: tests/vm/suite.sh.
+test-vm:
+	tests/vm/suite.sh bookworm
+	tests/vm/suite.sh trixie
 
 lint:
 	cargo fmt --all --check

@@ -48,7 +48,9 @@ impl Answer {
 /// Writes `bytes` to the socket as they are and reads until the daemon closes or `patience` ends.
 pub fn raw(socket: &Path, bytes: &[u8], patience: Duration) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).expect("connect");
-    stream.set_read_timeout(Some(patience)).expect("timeout");
+    stream
+        .set_read_timeout(Some(patience * crate::slowness()))
+        .expect("timeout");
     // A daemon that refuses need not read all of it; its answer says why.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
@@ -169,7 +171,7 @@ pub fn open(socket: &Path, method: &str, path: &str) -> Open {
 pub fn open_raw(socket: &Path, bytes: &[u8]) -> Open {
     let mut stream = UnixStream::connect(socket).expect("connect");
     stream
-        .set_read_timeout(Some(crate::PATIENCE))
+        .set_read_timeout(Some(crate::patience()))
         .expect("timeout");
     stream.write_all(bytes).expect("write");
     let mut pending = Vec::new();

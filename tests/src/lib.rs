@@ -30,18 +30,37 @@ pub use http::{Answer, Open, open, open_raw, raw, request};
 
 use std::time::{Duration, Instant};
 
-/// Longest wait for a condition. Generous, as two cores may be shared by several daemons.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a condition, on a machine of usual speed. Generous, as two cores may be shared
+/// by several daemons.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `$WHARF_TEST_SLOWNESS`: how many times slower this machine is. An emulated one is, and waits
+/// longer for the same things; what has to come stays the same.
+#[must_use]
+pub fn slowness() -> u32 {
+    let factor = std::env::var("WHARF_TEST_SLOWNESS").ok();
+    factor
+        .and_then(|text| text.parse().ok())
+        .filter(|factor| *factor > 0)
+        .unwrap_or(1)
+}
+
+/// Longest wait for a condition, here.
+#[must_use]
+pub fn patience() -> Duration {
+    PATIENCE * slowness()
+}
 
 /// Waits until `condition` gives something, or fails saying what was awaited.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let patience = patience();
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(value) = condition() {
             return value;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
+        assert!(Instant::now() < deadline, "waited {patience:?} for: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

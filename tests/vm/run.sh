@@ -4,8 +4,9 @@
 #   tests/vm/run.sh SUITE COMMAND...     SUITE: bookworm (6.1) or trixie (6.12)
 #
 # The VM sees this machine's files read-only through virtiofs, under a writable tmpfs, and has an
-# empty ext4 on /var/tmp. qemu emulates in software: no /dev/kvm is needed, and everything is some
-# ten times slower. Its exit code is the command's.
+# empty ext4 on /var/tmp. WHARF_VM_CGROUP says which cgroups it mounts: v2 (unsaid), v1 or hybrid.
+# qemu emulates in software: no /dev/kvm is needed, and everything is some ten times slower, more on
+# a busy machine. The exit code is the command's; 70 if the VM ended before it.
 set -euo pipefail
 suite=$1
 shift
@@ -28,21 +29,7 @@ virtiofsd=/usr/lib/qemu/virtiofsd
 
 # Debian's cloud kernel of that suite, from the mirrors that this machine is set up with.
 kernel=$tools/$suite
-if [ ! -d "$kernel" ]; then
-    apt=$tools/apt-$suite
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    own=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    { cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | sed "s/$own/$suite/g" >"$apt/list.sources"
-    sed "s/$own/$suite/g" /etc/apt/sources.list >"$apt/list.list" 2>/dev/null || true
-    list=$apt/list.sources
-    [ -s "$list" ] || list=$apt/list.list
-    options=(-o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists"
-        -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root)
-    apt-get "${options[@]}" update -qq
-    package=$(apt-cache "${options[@]}" depends linux-image-cloud-amd64 | awk '/Depends:/{print $2; exit}')
-    (cd "$apt" && apt-get "${options[@]}" download -qq "$package" && dpkg -x "$package"_*.deb "$kernel.new")
-    mv "$kernel.new" "$kernel"
-fi
+"$here/../unpack.sh" "$suite" "$kernel" linux-image-cloud-amd64?
 modules=$(find "$kernel" -path "*lib/modules/*" -maxdepth 5 -name modules.order -printf "%h\n" | head -1)
 
 work=$(mktemp -d /var/tmp/wharf-vm.XXXXXX)
@@ -82,10 +69,11 @@ fi
 fs=$!
 for _ in $(seq 100); do [ -S "$work/fs.sock" ] && break; sleep 0.05; done
 
+# A busy machine misses the timer check of an emulated one, which would be a panic.
 timeout "${WHARF_VM_SECONDS:-1500}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3G -nographic -no-reboot \
     -object memory-backend-memfd,id=m,size=3G,share=on -numa node,memdev=m \
     -kernel "$(find "$kernel" -name 'vmlinuz-*' | head -1)" -initrd "$work/initramfs" \
-    -append "console=ttyS0 quiet loglevel=3 panic=-1 systemd.unified_cgroup_hierarchy=1" \
+    -append "console=ttyS0 quiet loglevel=3 panic=-1 no_timer_check mitigations=off rcupdate.rcu_cpu_stall_suppress=1 wharf.cgroup=${WHARF_VM_CGROUP:-v2}" \
     -chardev "socket,id=fs,path=$work/fs.sock" -device vhost-user-fs-pci,chardev=fs,tag=host \
     -drive "file=$work/disk,if=virtio,format=raw,cache=unsafe" -nic none </dev/null |
     tee "$work/console" | sed -u '/^WHARF-VM-EXIT/d; s/\r$//'

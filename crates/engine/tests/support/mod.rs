@@ -99,7 +99,9 @@ impl Bench {
                     self.engine = Some(engine);
                     return;
                 }
-                Err(error) if began.elapsed() > Duration::from_secs(10) => panic!("{error}"),
+                Err(error) if began.elapsed() > Duration::from_secs(10) * slowness() => {
+                    panic!("{error}")
+                }
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }
@@ -296,11 +298,21 @@ pub(crate) fn kill(pid: i32) {
     }
 }
 
+/// How much slower than usual this machine is: `$WHARF_TEST_SLOWNESS`, for emulated ones.
+fn slowness() -> u32 {
+    let factor = std::env::var("WHARF_TEST_SLOWNESS").ok();
+    factor
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+        .max(1)
+}
+
 /// Waits until something is so.
 pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !is_so().await {
-        assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
+        let patience = Duration::from_secs(20) * slowness();
+        assert!(began.elapsed() < patience, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

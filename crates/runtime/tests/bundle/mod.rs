@@ -286,9 +286,18 @@ pub fn program() -> PathBuf {
     profile.join("examples/wharf-runtime")
 }
 
+/// How much slower than usual this machine is: `$WHARF_TEST_SLOWNESS`, for emulated ones.
+fn slowness() -> u32 {
+    let factor = std::env::var("WHARF_TEST_SLOWNESS").ok();
+    factor
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+        .max(1)
+}
+
 /// Wait until something is so.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20) * slowness();
     while !condition() {
         assert!(Instant::now() < deadline, "never came: {what}");
         let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {

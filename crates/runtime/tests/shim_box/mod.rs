@@ -38,8 +38,17 @@ pub struct Box_ {
     pub lower: Vec<std::os::fd::OwnedFd>,
 }
 
+/// How much slower than usual this machine is: `$WHARF_TEST_SLOWNESS`, for emulated ones.
+fn slowness() -> u32 {
+    let factor = std::env::var("WHARF_TEST_SLOWNESS").ok();
+    factor
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(1)
+        .max(1)
+}
+
 pub fn wait<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(20) * slowness();
     loop {
         if let Some(value) = condition() {
             return value;
