@@ -163,7 +163,11 @@ pub(crate) fn command_text(
     if !command.example.is_empty() {
         let _ = write!(out, "\n{}\n", command.example);
     }
-    let options = command.with_flags(|set| wrapped_usages(set, columns));
+    let options = command.with_flags(|set| {
+        set.flags
+            .retain(|flag| !flag.own || program == Program::Wharf);
+        wrapped_usages(set, columns)
+    });
     if !options.is_empty() {
         let _ = write!(out, "\nOptions:\n{options}");
     }

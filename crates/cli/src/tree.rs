@@ -2,7 +2,9 @@
 
 use crate::command::{Command, Heading};
 use crate::program::Program;
-use crate::{complete, container, context, image, inspect, missing, network, system, volume};
+use crate::{
+    complete, container, context, dns, image, inspect, missing, netns, network, system, volume,
+};
 
 /// The commands at the top, in docker's order where help keeps it.
 const ROOT: &[Command] = &[
@@ -71,7 +73,9 @@ const ROOT: &[Command] = &[
 /// What only the wharf binary has.
 const OWN: &[Command] = &[
     Command::elsewhere("daemon", "[OPTIONS]", "Run the engine"),
+    dns::GROUP,
     Command::elsewhere("fsck", "[OPTIONS]", "Check the store, and repair it"),
+    netns::GROUP,
     Command::elsewhere(
         "runtime",
         "COMMAND",

@@ -1,15 +1,18 @@
 //! `docker update`
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::client::Call;
 use crate::command::{Arity, Command, Names, Run, Verb};
 use crate::container::path;
 use crate::failure::Failure;
-use crate::flags::{FlagSet, Given};
+use crate::flags::{FlagSet, Given, List};
 use crate::json::Json;
 use crate::session::Session;
 use crate::spec::restart::RestartPolicy;
+use crate::spec::shape;
 use crate::spec::size::{Bytes, Cpus, SwapBytes};
 
 pub(crate) const COMMAND: Command = Command::verb(
@@ -39,6 +42,9 @@ struct Update {
     kernel_memory: Bytes,
     pids_limit: Given<i64>,
     restart: Given<String>,
+    publish_add: List,
+    publish_remove: List,
+    shape: Given<String>,
 }
 
 /// Only what is to change.
@@ -72,6 +78,12 @@ struct Request {
     #[serde(skip_serializing_if = "Option::is_none")]
     pids_limit: Option<i64>,
     restart_policy: RestartPolicy,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    publish_add: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    publish_remove: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    endpoint_options: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Update {
@@ -91,6 +103,12 @@ impl Update {
             memory_swap: self.memory_swap.given().map(|bytes| bytes.0),
             pids_limit: self.pids_limit.given().copied(),
             restart_policy: RestartPolicy::parse(&self.restart)?,
+            publish_add: self.publish_add.to_vec(),
+            publish_remove: self.publish_remove.to_vec(),
+            endpoint_options: match self.shape.given() {
+                Some(text) => shape::parse(text)?,
+                None => BTreeMap::new(),
+            },
         })
     }
 
@@ -110,6 +128,9 @@ impl Update {
             && self.memory_swap.given().is_none()
             && self.pids_limit.given().is_none()
             && self.restart.given().is_none()
+            && self.publish_add.is_empty()
+            && self.publish_remove.is_empty()
+            && self.shape.given().is_none()
     }
 }
 
@@ -184,6 +205,24 @@ impl Verb for Update {
             "Tune container pids limit (set -1 for unlimited)",
         );
         set.long(&mut self.cpus, "cpus", "Number of CPUs");
+        set.long(
+            &mut self.publish_add,
+            "publish-add",
+            "Publish a port of the running container, as 'run --publish' writes it",
+        )
+        .own();
+        set.long(
+            &mut self.publish_remove,
+            "publish-rm",
+            "Publish a port no more; without a host port, every one it has",
+        )
+        .own();
+        set.long(
+            &mut self.shape,
+            "shape",
+            "Shape the traffic of a network, from now on (name=NETWORK,rate=10mbit,burst=BYTES,latency=20ms,jitter=5ms,loss=0.5%; a setting without a value ends it)",
+        )
+        .own();
     }
 
     fn run<'a>(&'a mut self, session: &'a Session, args: Vec<String>) -> Run<'a> {

@@ -28,6 +28,8 @@ pub(crate) struct Flag<'a> {
     /// Other spellings, accepted but not shown.
     pub(crate) aliases: &'static [&'static str],
     pub(crate) hidden: bool,
+    /// Wharf's own: accepted always, and in help where docker's is not asked for.
+    pub(crate) own: bool,
     /// Was it on the command line?
     pub(crate) changed: bool,
 }
@@ -80,6 +82,7 @@ impl<'a> FlagSet<'a> {
             default,
             aliases: &[],
             hidden: false,
+            own: false,
             changed: false,
         });
         &mut self.flags[index]
@@ -102,6 +105,12 @@ impl Flag<'_> {
     /// Accepted, but not in help or completion.
     pub(crate) fn hide(&mut self) -> &mut Self {
         self.hidden = true;
+        self
+    }
+
+    /// Docker has no such flag.
+    pub(crate) fn own(&mut self) -> &mut Self {
+        self.own = true;
         self
     }
 

@@ -13,5 +13,6 @@ pub(crate) mod network;
 pub(crate) mod port;
 pub(crate) mod restart;
 pub(crate) mod security;
+pub(crate) mod shape;
 pub(crate) mod size;
 pub(crate) mod ulimit;
