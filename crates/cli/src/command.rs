@@ -331,10 +331,18 @@ fn group(session: &Session, command: &Command, path: &str, rest: &[String]) -> R
             };
             Err(help::usage_error(command, path, &what))
         }
-        Some(word) => Err(Failure::Text(format!(
-            "{}: unknown command: {path} {word}\n\nUsage:  {path}\n\nRun '{path} --help' for more information",
-            session.program.name()
-        ))),
+        Some(word) => {
+            // The one whose usage line docker spells out.
+            let more = if command.name == "volume" {
+                " COMMAND"
+            } else {
+                ""
+            };
+            Err(Failure::Text(format!(
+                "{}: unknown command: {path} {word}\n\nUsage:  {path}{more}\n\nRun '{path} --help' for more information",
+                session.program.name()
+            )))
+        }
     }
 }
 

@@ -56,6 +56,9 @@ impl Verb for Commit {
     fn run<'a>(&'a mut self, session: &'a Session, args: Vec<String>) -> Run<'a> {
         Box::pin(async move {
             let reference = args.get(1).map_or("", String::as_str);
+            if !reference.is_empty() {
+                crate::image::reference::check_name(reference)?;
+            }
             let (repository, tag) = crate::image::split_tag(reference);
             let mut query = Query::new()
                 .add("container", args[0].clone())

@@ -145,6 +145,7 @@ pub(crate) async fn create(
     request: &CreateRequest,
 ) -> Result<String, Failure> {
     let id_file = IdFile::open(&options.cidfile)?;
+    crate::image::reference::check_any(&request.image)?;
     let client = session.client()?;
     if how.pull == "always" {
         pull(session, how, &request.image).await?;

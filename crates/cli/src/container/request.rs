@@ -27,9 +27,6 @@ pub(crate) fn build(
     image: &str,
     command: &[String],
 ) -> Result<CreateRequest, Failure> {
-    if image.is_empty() {
-        return Err("invalid reference format".into());
-    }
     let mut request = config(session, options, image, command)?;
     let ports = port::parse(&options.publish, &options.expose)?;
     request.exposed_ports = ports.exposed;

@@ -230,7 +230,7 @@ impl Image {
             ("CreatedAt", time::go_string(self.created).into()),
             ("Size", size.as_str().into()),
             ("Containers", containers.into()),
-            ("VirtualSize", size.into()),
+            ("VirtualSize", units::human_size(self.size as f64).into()),
             ("SharedSize", known(self.shared_size).into()),
             ("UniqueSize", known(unique).into()),
         ])

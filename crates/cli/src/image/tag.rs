@@ -4,7 +4,7 @@ use crate::client::{Call, Query, escape};
 use crate::command::{Arity, Command, Names, Run, Verb};
 use crate::container::perform;
 use crate::flags::FlagSet;
-use crate::image::{split_tag, with_default_tag};
+use crate::image::{reference, split_tag, with_default_tag};
 use crate::session::Session;
 
 pub(crate) const COMMAND: Command = Command::verb(
@@ -24,6 +24,16 @@ impl Verb for Tag {
 
     fn run<'a>(&'a mut self, session: &'a Session, args: Vec<String>) -> Run<'a> {
         Box::pin(async move {
+            for (reference, wrong) in [
+                (&args[0], reference::check_any(&args[0])),
+                (&args[1], reference::check_name(&args[1])),
+            ] {
+                wrong.map_err(|why| {
+                    format!(
+                        "Error parsing reference: {reference:?} is not a valid repository/tag: {why}"
+                    )
+                })?;
+            }
             let target = with_default_tag(&args[1]);
             // A digest cannot be given; whole, it is refused by name.
             let (repository, tag) = if target.contains('@') {
