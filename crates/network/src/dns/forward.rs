@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::op::{Header, MessageType, Query, ResponseCode};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, UdpSocket};
 
 use super::{Origin, Question, Upstream};
 use crate::{LinkError, Netns};
@@ -22,9 +23,6 @@ const ROUNDS: usize = 2;
 /// Servers that are asked at most; `resolv.conf` knows three.
 const SERVERS: usize = 8;
 
-/// Longest answer.
-const LONGEST: usize = 65_535;
-
 /// How a client asked: it is asked on in the same way, so that what does not fit a datagram comes
 /// to who asked over a stream, and nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,44 +31,26 @@ pub(super) enum Transport {
     Stream,
 }
 
-/// What came of asking.
-#[derive(Debug)]
-pub(super) struct Asked {
-    /// Who was asked, in this order.
-    pub(super) upstreams: Vec<SocketAddr>,
-    /// The answer, with the client's number, and read.
-    pub(super) answer: Option<(Vec<u8>, Message)>,
-}
-
 /// Asks the servers one after the other until one answers. `bytes` are the client's, at least a
-/// header long.
+/// header long. Each server that may have been told the name is in `told` before it is.
 pub(super) async fn ask(
     namespace: &Arc<Netns>,
     upstreams: &[Upstream],
     transport: Transport,
     question: &Question,
     bytes: &[u8],
-) -> Asked {
-    let mut asked = Asked {
-        upstreams: Vec::new(),
-        answer: None,
-    };
+    told: &mut Vec<SocketAddr>,
+) -> Option<Vec<u8>> {
     let mut failed = None;
     for upstream in std::iter::repeat_n(upstreams.iter().take(SERVERS), ROUNDS).flatten() {
-        if !asked.upstreams.contains(&upstream.address) {
-            asked.upstreams.push(upstream.address);
+        if !told.contains(&upstream.address) {
+            told.push(upstream.address);
         }
         let answer = one(namespace, *upstream, transport, question, bytes);
         match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok((bytes, message))) => {
-                // One that cannot say is no better than one that says nothing, if there are others.
-                if message.metadata.response_code == ResponseCode::ServFail {
-                    failed = Some((bytes, message));
-                    continue;
-                }
-                asked.answer = Some((bytes, message));
-                return asked;
-            }
+            // One that cannot say is no better than one that says nothing, if there are others.
+            Ok(Ok((bytes, ResponseCode::ServFail))) => failed = Some(bytes),
+            Ok(Ok((bytes, _))) => return Some(bytes),
             Ok(Err(error)) => {
                 tracing::debug!(upstream = %upstream.address, %error, "a name server");
             }
@@ -79,8 +59,7 @@ pub(super) async fn ask(
             }
         }
     }
-    asked.answer = failed;
-    asked
+    failed
 }
 
 async fn one(
@@ -89,17 +68,17 @@ async fn one(
     transport: Transport,
     question: &Question,
     bytes: &[u8],
-) -> io::Result<(Vec<u8>, Message)> {
+) -> io::Result<(Vec<u8>, ResponseCode)> {
     let mut sent = bytes.to_vec();
     // A number of our own: the client's may be known to whoever would forge an answer.
     let number = rand::rng().random::<u16>().to_be_bytes();
     sent[..2].copy_from_slice(&number);
-    let (mut answer, message) = match transport {
+    let (mut answer, code) = match transport {
         Transport::Datagram => datagram(namespace, upstream, question, &sent).await?,
         Transport::Stream => stream(namespace, upstream, question, &sent).await?,
     };
     answer[..2].copy_from_slice(&bytes[..2]);
-    Ok((answer, message))
+    Ok((answer, code))
 }
 
 /// A socket, and so a port, for each question: a forger has to guess both.
@@ -108,7 +87,7 @@ async fn datagram(
     upstream: Upstream,
     question: &Question,
     sent: &[u8],
-) -> io::Result<(Vec<u8>, Message)> {
+) -> io::Result<(Vec<u8>, ResponseCode)> {
     let any: IpAddr = match upstream.address {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -122,13 +101,13 @@ async fn datagram(
     .await?;
     let socket = UdpSocket::from_std(socket)?;
     socket.send(sent).await?;
-    let mut buffer = vec![0; LONGEST];
+    let mut buffer = vec![0; question.announced()];
     loop {
         let length = socket.recv(&mut buffer).await?;
         // Anything else may be an attempt to forge: the true answer may still come.
-        if let Some(message) = accepted(question, sent, &buffer[..length]) {
+        if let Some(code) = accepted(question, sent, &buffer[..length]) {
             buffer.truncate(length);
-            return Ok((buffer, message));
+            return Ok((buffer, code));
         }
     }
 }
@@ -138,14 +117,14 @@ async fn stream(
     upstream: Upstream,
     question: &Question,
     sent: &[u8],
-) -> io::Result<(Vec<u8>, Message)> {
-    let connected = within(namespace, upstream.origin, move || {
-        let stream = std::net::TcpStream::connect_timeout(&upstream.address, PATIENCE)?;
-        stream.set_nonblocking(true)?;
-        Ok(stream)
+) -> io::Result<(Vec<u8>, ResponseCode)> {
+    // Only made there: connecting may take long, and need not be waited for by a thread.
+    let socket = within(namespace, upstream.origin, move || match upstream.address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
     })
     .await?;
-    let mut stream = TcpStream::from_std(connected)?;
+    let mut stream = socket.connect(upstream.address).await?;
     let length = u16::try_from(sent.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut framed = length.to_be_bytes().to_vec();
     framed.extend_from_slice(sent);
@@ -153,22 +132,26 @@ async fn stream(
     let length = stream.read_u16().await?;
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await?;
-    let message = accepted(question, sent, &answer)
+    let code = accepted(question, sent, &answer)
         .ok_or_else(|| io::Error::other("an answer to another question"))?;
-    Ok((answer, message))
+    Ok((answer, code))
 }
 
-/// Whether this is the answer to what was sent.
-fn accepted(question: &Question, sent: &[u8], answer: &[u8]) -> Option<Message> {
-    if answer.get(..2)? != sent.get(..2)? {
+/// What an answer to what was sent says, if it is one. Its records are not looked at: they are the
+/// client's to understand, and newer than we are.
+fn accepted(question: &Question, sent: &[u8], answer: &[u8]) -> Option<ResponseCode> {
+    let mut decoder = BinDecoder::new(answer);
+    let header = Header::read(&mut decoder).ok()?;
+    let is_ours = header.metadata.message_type == MessageType::Response
+        && header.counts.queries == 1
+        && answer.get(..2)? == sent.get(..2)?;
+    if !is_ours {
         return None;
     }
-    let message = Message::from_vec(answer).ok()?;
-    let [query] = message.queries.as_slice() else {
-        return None;
-    };
-    let is_answer = message.metadata.message_type == hickory_proto::op::MessageType::Response;
-    (is_answer && question.asks(query)).then_some(message)
+    let query = Query::read(&mut decoder).ok()?;
+    question
+        .asks(&query)
+        .then_some(header.metadata.response_code)
 }
 
 /// Makes a socket where a question is to leave from.

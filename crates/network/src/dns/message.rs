@@ -24,9 +24,18 @@ pub struct Question {
     name: String,
 }
 
+/// What makes two questions have the same answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    name: String,
+    kind: u16,
+    class: u16,
+    flags: [bool; 4],
+}
+
 /// What a message is that is no question for us.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub enum Unfit {
     /// Nothing that could be answered.
     Ignored,
     /// This is the answer.
@@ -34,8 +43,8 @@ pub(super) enum Unfit {
 }
 
 impl Question {
-    /// Read a message of a client.
-    pub(super) fn read(bytes: &[u8]) -> Result<Question, Unfit> {
+    /// Reads a message of a client.
+    pub fn read(bytes: &[u8]) -> Result<Question, Unfit> {
         let Ok(mut message) = Message::from_vec(bytes) else {
             return Err(malformed(bytes));
         };
@@ -89,15 +98,30 @@ impl Question {
         matches!(self.query.query_class(), DNSClass::IN | DNSClass::ANY)
     }
 
-    /// What makes two questions have the same answer.
-    pub(super) fn key(&self) -> (String, u16, u16, bool) {
-        let secured = |edns: &Edns| edns.flags().dnssec_ok;
-        (
-            self.name.clone(),
-            self.query.query_type().into(),
-            self.query.query_class().into(),
-            self.message.edns.as_ref().is_some_and(secured),
-        )
+    /// What makes two questions have the same answer. Nothing if the answer is for this client only:
+    /// options may say where it is, or who.
+    pub(super) fn key(&self) -> Option<Key> {
+        let edns = self.message.edns.as_ref();
+        if edns.is_some_and(|edns| !edns.options().as_ref().is_empty()) {
+            return None;
+        }
+        let flags = &self.message.metadata;
+        Some(Key {
+            name: self.name.clone(),
+            kind: self.query.query_type().into(),
+            class: self.query.query_class().into(),
+            flags: [
+                flags.recursion_desired,
+                flags.checking_disabled,
+                flags.authentic_data,
+                self.is_secured(),
+            ],
+        })
+    }
+
+    fn is_secured(&self) -> bool {
+        let edns = self.message.edns.as_ref();
+        edns.is_some_and(|edns| edns.flags().dnssec_ok)
     }
 
     /// The question itself, for comparing: an upstream must give it back letter by letter.
@@ -107,13 +131,19 @@ impl Question {
             && self.query.query_class() == query.query_class()
     }
 
-    /// The most that the client takes in a datagram.
-    pub(super) fn datagram(&self) -> usize {
+    /// The most that the client said it takes in a datagram: nobody answers it with more.
+    pub(super) fn announced(&self) -> usize {
+        usize::from(self.message.max_payload())
+    }
+
+    /// The most that the client is sent in a datagram.
+    fn datagram(&self) -> usize {
         usize::from(self.message.max_payload().min(DATAGRAM))
     }
 
     /// An answer with these addresses, as far as they are of the family asked for.
-    pub(super) fn addresses(&self, addresses: &[IpAddr]) -> Message {
+    #[must_use]
+    pub fn addresses(&self, addresses: &[IpAddr]) -> Message {
         let kind = self.query.query_type();
         let mut reply = self.reply(ResponseCode::NoError);
         for address in addresses {
@@ -152,7 +182,11 @@ impl Question {
         let mut reply = kept.clone();
         reply.metadata.id = self.message.metadata.id;
         reply.queries = vec![self.query.clone()];
-        reply.edns = self.message.edns.as_ref().map(|_| edns());
+        reply.edns = self.message.edns.as_ref().map(|_| {
+            let mut edns = edns();
+            edns.set_dnssec_ok(self.is_secured());
+            edns
+        });
         for record in reply
             .answers
             .iter_mut()
@@ -166,7 +200,8 @@ impl Question {
 
     /// The bytes of an answer for a datagram: without its records if it is too long, so that the
     /// client asks again over a stream.
-    pub(super) fn datagram_of(&self, reply: &Message) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn datagram_of(&self, reply: &Message) -> Option<Vec<u8>> {
         let bytes = reply.to_vec().ok()?;
         if bytes.len() <= self.datagram() {
             return Some(bytes);

@@ -18,7 +18,12 @@
 //!   "server failure", which makes a resolver try again.
 //! - Each question is logged with what became of it, and which server outside learned of it.
 //!
-//! The sockets are the daemon's, made by a thread that entered the namespace; the tasks run on the
+//! A question that is given up half-way is logged like any other, with every server that was asked
+//! until then.
+//!
+//! The sockets have ports of their own, to which a table in the container's namespace sends what is
+//! meant for port 53 ([`redirect_resolver`](crate::firewall::redirect_resolver)), so that a container
+//! may itself be a name server. The sockets are the daemon's, made by a thread that entered the namespace; the tasks run on the
 //! daemon's runtime. When the daemon goes they go, and a resolver's retries span its return.
 
 mod cache;
@@ -30,7 +35,7 @@ mod server;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 pub use cache::Cache;
-pub use message::Question;
+pub use message::{Question, Unfit};
 pub use querylog::{Outcome, Query, QueryLog};
 pub use server::{Handle, Server, ServerError};
 

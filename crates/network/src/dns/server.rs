@@ -15,17 +15,21 @@ use tokio::task::JoinHandle;
 
 use super::forward::{Transport, ask};
 use super::message::{Question, Unfit};
-use super::{ADDRESS, Forwarding, Outcome, SandboxConfig, Zone};
+use super::{ADDRESS, Forwarding, Origin, Outcome, SandboxConfig, Zone};
 use crate::Netns;
+use crate::firewall::redirect_resolver;
 
 /// The port of name servers.
 const PORT: u16 = 53;
+
+/// How long a socket in trouble is left alone.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Longest question; a datagram of a client has one name and few options.
 const QUESTION: usize = 4096;
 
 /// Questions of one container that are with upstream servers at the same time.
-const FORWARDED: usize = 128;
+const FORWARDED: usize = 512;
 
 /// Streams of one container.
 const STREAMS: usize = 16;
@@ -67,7 +71,7 @@ struct State {
     config: SandboxConfig,
     zone: Arc<dyn Zone>,
     namespace: Arc<Netns>,
-    forwarded: Semaphore,
+    forwarded: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     /// Never has a permit; closed when the server ends, so that what waits for others, and holds
     /// the namespace, does not outlive it.
@@ -98,26 +102,21 @@ impl Server {
 
     fn listen(
         namespace: &Netns,
-        config: SandboxConfig,
+        mut config: SandboxConfig,
         zone: Arc<dyn Zone>,
         runtime: &Runtime,
     ) -> io::Result<Handle> {
         let namespace = namespace.try_clone().map_err(io::Error::other)?;
-        let (datagrams, streams) = namespace
-            .run(|| -> io::Result<_> {
-                let address = (IpAddr::V4(ADDRESS), PORT);
-                let datagrams = std::net::UdpSocket::bind(address)?;
-                datagrams.set_nonblocking(true)?;
-                let streams = std::net::TcpListener::bind(address)?;
-                streams.set_nonblocking(true)?;
-                Ok((datagrams, streams))
-            })
-            .map_err(io::Error::other)??;
+        // It would ask itself, for ever.
+        config.upstreams.retain(|upstream| {
+            upstream.origin == Origin::Host || upstream.address.ip() != IpAddr::V4(ADDRESS)
+        });
+        let (datagrams, streams) = open(&namespace, &config.container)?;
         let state = Arc::new(State {
             config,
             zone,
             namespace: Arc::new(namespace),
-            forwarded: Semaphore::new(FORWARDED),
+            forwarded: Arc::new(Semaphore::new(FORWARDED)),
             streams: Arc::new(Semaphore::new(STREAMS)),
             ending: Semaphore::new(0),
         });
@@ -132,16 +131,45 @@ impl Server {
     }
 }
 
+/// Sockets at ports of their own, to which the namespace's packet filter sends what is meant for
+/// port 53: a container may itself be a name server. Where there is no packet filter, at port 53.
+fn open(
+    namespace: &Netns,
+    container: &str,
+) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+    let (datagrams, streams) = bind(namespace, 0)?;
+    let ports = (datagrams.local_addr()?.port(), streams.local_addr()?.port());
+    match redirect_resolver(namespace, ports.0, ports.1) {
+        Ok(()) => Ok((datagrams, streams)),
+        Err(error) => {
+            tracing::warn!(container, %error, "its name server takes port 53 itself");
+            bind(namespace, PORT)
+        }
+    }
+}
+
+fn bind(namespace: &Netns, port: u16) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+    let bind = || {
+        let address = (IpAddr::V4(ADDRESS), port);
+        let datagrams = std::net::UdpSocket::bind(address)?;
+        datagrams.set_nonblocking(true)?;
+        let streams = std::net::TcpListener::bind(address)?;
+        streams.set_nonblocking(true)?;
+        Ok((datagrams, streams))
+    };
+    namespace.run(bind).map_err(io::Error::other)?
+}
+
 async fn serve_datagrams(state: Arc<State>, socket: Arc<UdpSocket>) {
     let mut buffer = vec![0; QUESTION];
     loop {
         let (length, client) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
-            // The answer to somebody who left is the next one's error.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            // It is the next datagram's turn soon; without the pause a lasting error would spin.
             Err(error) => {
-                tracing::error!(container = state.config.container, %error, "a name server ends");
-                return;
+                tracing::warn!(container = state.config.container, %error, "a name server");
+                tokio::time::sleep(PAUSE).await;
+                continue;
             }
         };
         let question = match Question::read(&buffer[..length]) {
@@ -152,20 +180,23 @@ async fn serve_datagrams(state: Arc<State>, socket: Arc<UdpSocket>) {
                 continue;
             }
         };
-        match state.known(&question) {
-            Some(reply) => send(&socket, client, &question, &reply),
-            None => {
-                let asked = buffer[..length].to_vec();
-                let (state, socket) = (Arc::clone(&state), Arc::clone(&socket));
-                // Bounded by the permits, which are taken first thing.
-                tokio::spawn(async move {
-                    match state.forward(&question, &asked, Transport::Datagram).await {
-                        Relayed::Bytes(bytes) => drop(socket.try_send_to(&bytes, client)),
-                        Relayed::Message(reply) => send(&socket, client, &question, &reply),
-                    }
-                });
-            }
+        if let Some(reply) = state.known(&question) {
+            send(&socket, client, &question, &reply);
+            continue;
         }
+        let Ok(permit) = Arc::clone(&state.forwarded).try_acquire_owned() else {
+            send(&socket, client, &question, &state.overload(&question));
+            continue;
+        };
+        let asked = buffer[..length].to_vec();
+        let (state, socket) = (Arc::clone(&state), Arc::clone(&socket));
+        tokio::spawn(async move {
+            match state.forward(&question, &asked, Transport::Datagram).await {
+                Relayed::Bytes(bytes) => drop(socket.try_send_to(&bytes, client)),
+                Relayed::Message(reply) => send(&socket, client, &question, &reply),
+            }
+            drop(permit);
+        });
     }
 }
 
@@ -193,7 +224,10 @@ async fn serve_streams(state: Arc<State>, listener: TcpListener) {
                     drop(permit);
                 });
             }
-            Err(error) => tracing::debug!(%error, "accept a resolver"),
+            Err(error) => {
+                tracing::warn!(container = state.config.container, %error, "accept a resolver");
+                tokio::time::sleep(PAUSE).await;
+            }
         }
     }
 }
@@ -212,6 +246,7 @@ async fn serve_stream(state: &State, mut stream: TcpStream) -> io::Result<()> {
             Err(Unfit::Answered(bytes)) => bytes,
             Ok(question) => match state.known(&question) {
                 Some(reply) => reply.to_vec().map_err(io::Error::other)?,
+                // One question at a time: streams have a bound of their own.
                 None => match state.forward(&question, &asked, Transport::Stream).await {
                     Relayed::Bytes(bytes) => bytes,
                     Relayed::Message(reply) => reply.to_vec().map_err(io::Error::other)?,
@@ -271,38 +306,62 @@ impl State {
 
     /// Asks others. `asked` was read as `question`, and so has a header.
     async fn forward(&self, question: &Question, asked: &[u8], transport: Transport) -> Relayed {
-        let failure = || Relayed::Message(question.reply(ResponseCode::ServFail));
-        let Ok(_permit) = self.forwarded.try_acquire() else {
-            self.tell(question, Outcome::Overload);
-            return failure();
-        };
         let upstreams = &self.config.upstreams;
-        let result = tokio::select! {
-            result = ask(&self.namespace, upstreams, transport, question, asked) => result,
-            _ = self.ending.acquire() => return failure(),
+        let mut trace = Trace::new(self, question);
+        let told = &mut trace.told;
+        let answer = tokio::select! {
+            answer = ask(&self.namespace, upstreams, transport, question, asked, told) => answer,
+            _ = self.ending.acquire() => None,
         };
-        let Some((bytes, message)) = result.answer else {
-            self.tell(
-                question,
-                Outcome::Unanswered {
-                    upstreams: result.upstreams,
-                },
-            );
-            return failure();
+        let Some(bytes) = answer else {
+            return Relayed::Message(question.reply(ResponseCode::ServFail));
         };
-        self.tell(
-            question,
-            Outcome::Forwarded {
-                upstreams: result.upstreams,
-            },
-        );
-        self.config.cache.put(upstreams, question, message);
+        trace.is_answered = true;
+        self.config.cache.put(upstreams, question, &bytes);
         Relayed::Bytes(bytes)
+    }
+
+    /// The answer when too many others wait for one.
+    fn overload(&self, question: &Question) -> Message {
+        self.tell(question, Outcome::Overload);
+        question.reply(ResponseCode::ServFail)
     }
 
     fn tell(&self, question: &Question, outcome: Outcome) {
         let config = &self.config;
         let (name, kind) = (question.name(), question.kind());
         config.log.add(&config.container, name, kind, outcome);
+    }
+}
+
+/// Logs who was told a name, whatever becomes of the asking: a server that ends, and a client that
+/// goes, drop it amidst its work.
+struct Trace<'a> {
+    state: &'a State,
+    question: &'a Question,
+    told: Vec<SocketAddr>,
+    is_answered: bool,
+}
+
+impl<'a> Trace<'a> {
+    fn new(state: &'a State, question: &'a Question) -> Trace<'a> {
+        Trace {
+            state,
+            question,
+            told: Vec::new(),
+            is_answered: false,
+        }
+    }
+}
+
+impl Drop for Trace<'_> {
+    fn drop(&mut self) {
+        let upstreams = std::mem::take(&mut self.told);
+        let outcome = match (self.is_answered, upstreams.is_empty()) {
+            (true, _) => Outcome::Forwarded { upstreams },
+            (false, false) => Outcome::Unanswered { upstreams },
+            (false, true) => Outcome::Kept,
+        };
+        self.state.tell(self.question, outcome);
     }
 }
