@@ -10,6 +10,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use rand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, UdpSocket};
+use tokio::sync::Semaphore;
 
 use super::{Origin, Question, Upstream};
 use crate::{LinkError, Netns};
@@ -23,6 +24,42 @@ const ROUNDS: usize = 2;
 /// Servers that are asked at most; `resolv.conf` knows three.
 const SERVERS: usize = 8;
 
+/// Threads of one container that make sockets at the same time. The daemon's other work needs
+/// threads, too, and a socket is made in less time than an answer takes to come.
+const MAKERS: usize = 2;
+
+/// Where questions leave from.
+pub(super) struct Source {
+    namespace: Arc<Netns>,
+    makers: Semaphore,
+}
+
+impl Source {
+    pub(super) fn new(namespace: Netns) -> Source {
+        Source {
+            namespace: Arc::new(namespace),
+            makers: Semaphore::new(MAKERS),
+        }
+    }
+
+    /// Makes a socket where a question is to leave from.
+    async fn make<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        make: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let _permit = self.makers.acquire().await.map_err(io::Error::other)?;
+        let namespace = Arc::clone(&self.namespace);
+        let made = tokio::task::spawn_blocking(move || match origin {
+            Origin::Host => make(),
+            Origin::Container => namespace
+                .run(make)
+                .map_err(|error: LinkError| io::Error::other(error.to_string()))?,
+        });
+        made.await.map_err(io::Error::other)?
+    }
+}
+
 /// How a client asked: it is asked on in the same way, so that what does not fit a datagram comes
 /// to who asked over a stream, and nobody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +71,7 @@ pub(super) enum Transport {
 /// Asks the servers one after the other until one answers. `bytes` are the client's, at least a
 /// header long. Each server that may have been told the name is in `told` before it is.
 pub(super) async fn ask(
-    namespace: &Arc<Netns>,
+    source: &Source,
     upstreams: &[Upstream],
     transport: Transport,
     question: &Question,
@@ -46,7 +83,7 @@ pub(super) async fn ask(
         if !told.contains(&upstream.address) {
             told.push(upstream.address);
         }
-        let answer = one(namespace, *upstream, transport, question, bytes);
+        let answer = one(source, *upstream, transport, question, bytes);
         match tokio::time::timeout(PATIENCE, answer).await {
             // One that cannot say is no better than one that says nothing, if there are others.
             Ok(Ok((bytes, ResponseCode::ServFail))) => failed = Some(bytes),
@@ -63,7 +100,7 @@ pub(super) async fn ask(
 }
 
 async fn one(
-    namespace: &Arc<Netns>,
+    source: &Source,
     upstream: Upstream,
     transport: Transport,
     question: &Question,
@@ -74,8 +111,8 @@ async fn one(
     let number = rand::rng().random::<u16>().to_be_bytes();
     sent[..2].copy_from_slice(&number);
     let (mut answer, code) = match transport {
-        Transport::Datagram => datagram(namespace, upstream, question, &sent).await?,
-        Transport::Stream => stream(namespace, upstream, question, &sent).await?,
+        Transport::Datagram => datagram(source, upstream, question, &sent).await?,
+        Transport::Stream => stream(source, upstream, question, &sent).await?,
     };
     answer[..2].copy_from_slice(&bytes[..2]);
     Ok((answer, code))
@@ -83,7 +120,7 @@ async fn one(
 
 /// A socket, and so a port, for each question: a forger has to guess both.
 async fn datagram(
-    namespace: &Arc<Netns>,
+    source: &Source,
     upstream: Upstream,
     question: &Question,
     sent: &[u8],
@@ -92,13 +129,14 @@ async fn datagram(
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let socket = within(namespace, upstream.origin, move || {
-        let socket = std::net::UdpSocket::bind((any, 0))?;
-        socket.connect(upstream.address)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    })
-    .await?;
+    let socket = source
+        .make(upstream.origin, move || {
+            let socket = std::net::UdpSocket::bind((any, 0))?;
+            socket.connect(upstream.address)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        })
+        .await?;
     let socket = UdpSocket::from_std(socket)?;
     socket.send(sent).await?;
     let mut buffer = vec![0; question.announced()];
@@ -113,17 +151,18 @@ async fn datagram(
 }
 
 async fn stream(
-    namespace: &Arc<Netns>,
+    source: &Source,
     upstream: Upstream,
     question: &Question,
     sent: &[u8],
 ) -> io::Result<(Vec<u8>, ResponseCode)> {
     // Only made there: connecting may take long, and need not be waited for by a thread.
-    let socket = within(namespace, upstream.origin, move || match upstream.address {
-        SocketAddr::V4(_) => TcpSocket::new_v4(),
-        SocketAddr::V6(_) => TcpSocket::new_v6(),
-    })
-    .await?;
+    let socket = source
+        .make(upstream.origin, move || match upstream.address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        })
+        .await?;
     let mut stream = socket.connect(upstream.address).await?;
     let length = u16::try_from(sent.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut framed = length.to_be_bytes().to_vec();
@@ -152,20 +191,4 @@ fn accepted(question: &Question, sent: &[u8], answer: &[u8]) -> Option<ResponseC
     question
         .asks(&query)
         .then_some(header.metadata.response_code)
-}
-
-/// Makes a socket where a question is to leave from.
-async fn within<T: Send + 'static>(
-    namespace: &Arc<Netns>,
-    origin: Origin,
-    make: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let namespace = Arc::clone(namespace);
-    let made = tokio::task::spawn_blocking(move || match origin {
-        Origin::Host => make(),
-        Origin::Container => namespace
-            .run(make)
-            .map_err(|error: LinkError| io::Error::other(error.to_string()))?,
-    });
-    made.await.map_err(io::Error::other)?
 }

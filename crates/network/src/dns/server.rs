@@ -13,7 +13,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::forward::{Transport, ask};
+use super::forward::{Source, Transport, ask};
 use super::message::{Question, Unfit};
 use super::{ADDRESS, Forwarding, Origin, Outcome, SandboxConfig, Zone};
 use crate::Netns;
@@ -70,7 +70,7 @@ pub struct ServerError {
 struct State {
     config: SandboxConfig,
     zone: Arc<dyn Zone>,
-    namespace: Arc<Netns>,
+    source: Source,
     forwarded: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     /// Never has a permit; closed when the server ends, so that what waits for others, and holds
@@ -115,7 +115,7 @@ impl Server {
         let state = Arc::new(State {
             config,
             zone,
-            namespace: Arc::new(namespace),
+            source: Source::new(namespace),
             forwarded: Arc::new(Semaphore::new(FORWARDED)),
             streams: Arc::new(Semaphore::new(STREAMS)),
             ending: Semaphore::new(0),
@@ -310,7 +310,7 @@ impl State {
         let mut trace = Trace::new(self, question);
         let told = &mut trace.told;
         let answer = tokio::select! {
-            answer = ask(&self.namespace, upstreams, transport, question, asked, told) => answer,
+            answer = ask(&self.source, upstreams, transport, question, asked, told) => answer,
             _ = self.ending.acquire() => None,
         };
         let Some(bytes) = answer else {
