@@ -1,4 +1,8 @@
 //! A daemon of our own, in namespaces of its own.
+//!
+//! The namespaces belong to a process that only sleeps, and outlive the daemon as a host does:
+//! bridges, flows and mounts are there when it comes back. `$WHARF_TEST_PEER` names a dockerd to
+//! run in Wharf's place: what a test expects of Docker is checked on Docker itself.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -22,6 +26,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Daemon {
     child: Option<Child>,
+    /// Whose namespaces they are.
+    host: Option<Child>,
     options: Options,
     dir: PathBuf,
     cgroup: String,
@@ -66,6 +72,7 @@ impl Daemon {
         );
         let mut daemon = Self {
             child: None,
+            host: None,
             options,
             dir,
             cgroup,
@@ -75,35 +82,89 @@ impl Daemon {
         daemon
     }
 
-    /// Starts the process, in fresh namespaces or (after [`Self::kill`]) in the old ones' place.
+    /// Makes the namespaces: a host with nothing but loopback and an empty `/run`.
+    fn boot(&self) -> Child {
+        let ready = self.dir.join("booted");
+        let script = format!(
+            "set -e; mkdir -p '{dir}/run'; mount --bind '{dir}/run' /run; ip link set lo up\n{prepare}\n\
+             touch '{ready}'; exec sleep infinity",
+            dir = self.dir.display(),
+            prepare = self.options.prepare,
+            ready = ready.display(),
+        );
+        let mut host = Command::new("unshare")
+            .args(["--mount", "--net", "--propagation", "private"])
+            .args(["sh", "-c", &script])
+            .env("WHARF_TEST_DIR", &self.dir)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare runs (util-linux)");
+        eventually("the namespaces are there", || {
+            assert!(
+                host.try_wait().expect("wait").is_none(),
+                "the test's host could not be prepared"
+            );
+            ready.exists().then_some(())
+        });
+        host
+    }
+
+    /// A program in the daemon's namespaces: what a user would do on the host.
+    pub fn on_host(&self, program: &str, args: &[&str]) -> Command {
+        let host = self.host.as_ref().expect("it was launched").id();
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &host.to_string(), "--mount", "--net", "--wd=/"])
+            .arg("--")
+            .arg(program)
+            .args(args);
+        command
+    }
+
+    /// Runs a shell script on the host and insists on success.
+    #[track_caller]
+    pub fn host(&self, script: &str) -> String {
+        self.host_runs(script).ok()
+    }
+
+    /// Runs a shell script on the host.
+    #[track_caller]
+    pub fn host_runs(&self, script: &str) -> Ran {
+        client::run(&mut self.on_host("sh", &["-c", script]), b"")
+    }
+
+    /// Whether a dockerd stands in for Wharf.
+    pub fn is_peer() -> bool {
+        std::env::var_os("WHARF_TEST_PEER").is_some()
+    }
+
+    /// The daemon's program with what every daemon is told.
+    fn program(&self) -> Command {
+        let peer = std::env::var("WHARF_TEST_PEER").ok();
+        let binary = wharf_binary_or(peer.as_deref());
+        let mut command = self.on_host(&binary, &[]);
+        if peer.is_none() {
+            let layers = std::env::var("WHARF_TEST_LAYERS").unwrap_or_else(|_| "auto".into());
+            command.arg("daemon");
+            command.args(["--storage-opt", &format!("layers={layers}")]);
+        }
+        command
+    }
+
+    /// Starts the process, on the host that is there or (the first time) on a new one.
     #[track_caller]
     pub fn launch(&mut self) {
         assert!(self.child.is_none(), "it runs already");
+        if self.host.is_none() {
+            self.host = Some(self.boot());
+        }
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.dir.join("daemon.log"))
             .expect("log");
-        let layers = std::env::var("WHARF_TEST_LAYERS").unwrap_or_else(|_| "auto".into());
-        // `/run` is the test's own, but must survive a restart of the daemon as a host's does.
-        let script = format!(
-            "set -e; mkdir -p '{dir}/run'; mount --bind '{dir}/run' /run; ip link set lo up\n{prepare}\nexec \"$@\"",
-            dir = self.dir.display(),
-            prepare = self.options.prepare,
-        );
-        let child = Command::new("unshare")
-            .args([
-                "--mount",
-                "--net",
-                "--propagation",
-                "private",
-                "sh",
-                "-c",
-                &script,
-                "sh",
-            ])
-            .arg(wharf_binary())
-            .arg("daemon")
+        let child = self
+            .program()
             .arg("--host")
             .arg(format!("unix://{}", self.socket().display()))
             .arg("--data-root")
@@ -111,7 +172,6 @@ impl Daemon {
             .arg("--exec-root")
             .arg(self.dir.join("exec"))
             .args(["--cgroup-parent", &self.cgroup])
-            .args(["--storage-opt", &format!("layers={layers}")])
             .arg("--pidfile")
             .arg(self.dir.join("pid"))
             .args(&self.options.flags)
@@ -122,7 +182,7 @@ impl Daemon {
             .stdout(log.try_clone().expect("log"))
             .stderr(log)
             .spawn()
-            .expect("unshare runs (util-linux)");
+            .expect("nsenter runs (util-linux)");
         self.child = Some(child);
         let mut ended = None;
         let socket = self.socket();
@@ -171,7 +231,7 @@ impl Daemon {
     /// Host pid of the daemon.
     #[track_caller]
     pub fn pid(&self) -> u32 {
-        // `unshare` and `sh` exec in place: the child is the daemon.
+        // `nsenter` execs in place: the child is the daemon.
         self.child.as_ref().expect("it runs").id()
     }
 
@@ -339,6 +399,14 @@ impl Daemon {
     }
 }
 
+/// The program to run as the daemon.
+fn wharf_binary_or(peer: Option<&str>) -> String {
+    peer.map_or_else(
+        || wharf_binary().display().to_string(),
+        std::borrow::ToOwned::to_owned,
+    )
+}
+
 /// Where cgroup hierarchies are mounted, of either version.
 fn cgroup_roots() -> Vec<PathBuf> {
     std::fs::read_to_string("/proc/self/mounts")
@@ -379,6 +447,16 @@ impl Drop for Daemon {
         if std::thread::panicking() {
             eprintln!("--- daemon log ---\n{}", self.log());
         }
+        if Self::is_peer() {
+            // It has a containerd of its own to end.
+            if let Some(mut child) = self.child.take() {
+                for pid in self.processes() {
+                    signal(pid, rustix::process::Signal::KILL);
+                }
+                signal(child.id(), rustix::process::Signal::TERM);
+                let _ = child.wait();
+            }
+        }
         self.kill();
         // Containers outlive the daemon, by design: end them by their cgroups.
         for _ in 0..200 {
@@ -402,6 +480,10 @@ impl Drop for Daemon {
                 }
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
+        }
+        if let Some(mut host) = self.host.take() {
+            let _ = host.kill();
+            let _ = host.wait();
         }
         if let Some(keep) = self.keep.take() {
             let _ = keep.close();

@@ -244,6 +244,16 @@ const APPLETS: &[&str] = &[
     "du",
     "tar",
     "gzip",
+    "arping",
+    "httpd",
+    "nslookup",
+    "ping",
+    "ping6",
+    "route",
+    "telnet",
+    "timeout",
+    "udhcpd",
+    "wget",
 ];
 
 /// The root file system of the `busybox` fixture as a layer tar.

@@ -22,11 +22,13 @@ mod client;
 mod daemon;
 mod fixture;
 mod http;
+mod network;
 
 pub use client::{Client, Ran, run, tools, wharf_binary};
 pub use daemon::{Daemon, Options, signal};
 pub use fixture::{Archive, busybox_archive, digest, image_archive, layer_tar};
 pub use http::{Answer, Open, open, open_raw, raw, request};
+pub use network::{Namespace, SILENCE};
 
 use std::time::{Duration, Instant};
 
