@@ -23,7 +23,9 @@ list=$apt/list.sources
 [ -s "$list" ] || list=$apt/list.list
 options=(-o "Dir::Etc::sourcelist=$list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$apt/lists"
     -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root)
-apt-get "${options[@]}" update -qq
+# Not every suite has all the archives that this machine's has (sid has no security updates): what
+# is missing in the end is missed below.
+apt-get "${options[@]}" update -qq 2>"$apt/complaints" || true
 packages=()
 for package in "$@"; do
     case $package in
@@ -33,7 +35,10 @@ for package in "$@"; do
     *) packages+=("$package") ;;
     esac
 done
-(cd "$apt/packages" && apt-get "${options[@]}" download -qq "${packages[@]}")
+(cd "$apt/packages" && apt-get "${options[@]}" download -qq "${packages[@]}") || {
+    cat "$apt/complaints" >&2
+    exit 1
+}
 for package in "$apt"/packages/*.deb; do
     dpkg -x "$package" "$new"
 done

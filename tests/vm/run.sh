@@ -59,11 +59,12 @@ printf '%q ' "$@" >"$work/line"
 truncate -s 4G "$work/disk"
 mke2fs -q -t ext4 "$work/disk"
 
-# The one of qemu 7 and the one of its own package take other words.
+# The one of qemu 7 and the one of its own package take other words. Files do not change meanwhile:
+# without `always` the VM would read a program anew at every start.
 if "$virtiofsd" --help 2>&1 | grep -q -- --shared-dir; then
-    share=(--shared-dir / --sandbox none)
+    share=(--shared-dir / --sandbox none --cache always)
 else
-    share=(-o source=/ -o sandbox=chroot --rlimit-nofile=10000)
+    share=(-o source=/ -o sandbox=chroot -o cache=always --rlimit-nofile=10000)
 fi
 "$virtiofsd" --socket-path="$work/fs.sock" "${share[@]}" >"$work/fs.log" 2>&1 &
 fs=$!

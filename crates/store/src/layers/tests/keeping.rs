@@ -340,13 +340,15 @@ fn where_a_layer_must_be_attached_it_is_and_is_found_there_again() {
         let mut place = Place::new(LayerForm::Index);
         let layer = place.import(&numbered(1)).unwrap();
         let other = place.import(&numbered(2)).unwrap();
-        let expected = snapshot(&place.root(&layer));
+        let unpacked = Place::new(LayerForm::Directory);
+        let expected = snapshot(&unpacked.root(&unpacked.import(&numbered(1)).unwrap()));
         place.layers = attaching(&place);
+        let places = place.dir.path().join("mounts").display().to_string();
         let attached = || {
             fs::read_to_string("/proc/thread-self/mounts")
                 .unwrap()
                 .lines()
-                .filter(|line| line.contains("/mounts/"))
+                .filter(|line| line.contains(&places))
                 .count()
         };
         assert_eq!(attached(), 0);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::FileType;
@@ -16,8 +16,21 @@ use crate::layers::{Layer, LayerForm, Layers, Limits};
 use crate::lease::LeaseTable;
 use crate::tar::{Entry, Kind, Time, Writer};
 
+/// Layers stay attached when the store that attached them is gone; a test's must not.
+struct Attached(PathBuf);
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            let _ = rustix::mount::unmount(entry.path(), rustix::mount::UnmountFlags::DETACH);
+        }
+    }
+}
+
 /// A store of layers only.
 pub(super) struct Place {
+    // Before the directory, which could not be removed with mounts in it.
+    attached: Attached,
     pub(super) dir: tempfile::TempDir,
     pub(super) layers: Layers,
     leases: Arc<LeaseTable>,
@@ -45,6 +58,7 @@ impl Place {
         let dir = tempfile::tempdir_in(parent).unwrap();
         let layers = Layers::open(dir.path(), form).unwrap();
         Place {
+            attached: Attached(dir.path().join("mounts")),
             dir,
             layers,
             leases: Arc::default(),
@@ -54,6 +68,7 @@ impl Place {
     /// The same directory, opened again.
     pub(super) fn reopened(self, form: LayerForm) -> Place {
         let Place {
+            attached,
             dir,
             layers,
             leases,
@@ -61,6 +76,7 @@ impl Place {
         drop(layers);
         let layers = Layers::open(dir.path(), form).unwrap();
         Place {
+            attached,
             dir,
             layers,
             leases,
@@ -87,12 +103,13 @@ impl Place {
         Root::from_fd(self.layers.mount(&layer.diff_id).unwrap())
     }
 
-    /// What is in the layers' directory, but for what is always there.
+    /// What is in the layers' directory, but for what is always there, and where layers in use are
+    /// attached if they must be.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name != "work" && !name.starts_with("empty"))
+            .filter(|name| name != "work" && name != "mounts" && !name.starts_with("empty"))
             .collect();
         let work = std::fs::read_dir(self.dir.path().join("work")).unwrap();
         names.extend(work.map(|entry| format!("work/{:?}", entry.unwrap().file_name())));
