@@ -244,7 +244,7 @@ fn what_is_not_there_answers_with_what_is_missing() {
         ("POST", "/session", 501),
         ("POST", "/images/create?fromImage=alpine&tag=latest", 501),
         ("GET", "/images/search?term=x", 501),
-        ("POST", "/networks/create", 501),
+        ("POST", "/networks/create", 400),
         ("GET", "/distribution/alpine/json", 501),
         ("POST", "/auth", 501),
         ("GET", "/swarm", 503),

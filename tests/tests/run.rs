@@ -270,19 +270,24 @@ fn a_container_joins_the_network_of_another_and_a_named_namespace() {
 }
 
 #[test]
-fn publishing_a_port_says_what_is_missing_and_changes_nothing() {
+fn a_published_port_is_shown_and_refused_to_a_second_container() {
     let daemon = Daemon::start();
+    daemon.docker(&[
+        "run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "1000",
+    ]);
+    assert_eq!(daemon.docker(&["port", "web"]), "80/tcp -> 0.0.0.0:8080");
     let text = daemon
         .run(
             Client::Docker,
-            &["run", "-d", "-p", "8080:80", "busybox", "sleep", "9"],
+            &["run", "--rm", "-p", "8080:80", "busybox", "true"],
         )
         .fails(125);
     assert!(
-        text.contains("PortBindings") || text.contains("publish"),
+        text.contains("Bind for 0.0.0.0:8080 failed: port is already allocated"),
         "{text}"
     );
-    assert_eq!(daemon.docker(&["ps", "-aq"]), "");
+    daemon.docker(&["rm", "-f", "web"]);
+    daemon.docker(&["run", "--rm", "-p", "8080:80", "busybox", "true"]);
 }
 
 #[test]

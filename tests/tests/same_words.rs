@@ -341,7 +341,7 @@ fn what_goes_wrong_is_said_in_the_same_words() {
             "volume inspect nothing",
             "volume prune --filter nothing=x -f",
             "image prune -f --filter x",
-            "network create new",
+            "network create host",
             "network connect x y",
             "network prune -f",
             "image inspect nothing",

@@ -41,11 +41,6 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
-    /// 403
-    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, message)
-    }
-
     /// 501: `what` is not supported yet.
     pub(crate) fn missing(what: impl std::fmt::Display) -> Self {
         Self::new(

@@ -20,6 +20,7 @@ use crate::events::Journal;
 use crate::exec::Execs;
 use crate::host::Host;
 use crate::model::StopOptions;
+use crate::networks::Networks;
 use crate::volumes::Volumes;
 use crate::{EngineOptions, Error, LayerForm, Result, clock};
 
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) execs: Execs,
     /// All volumes.
     pub(crate) volumes: Volumes,
+    /// All networks.
+    pub(crate) networks: Networks,
     /// What holds containers.
     pub(crate) shim: Program,
     /// What can be done here.
@@ -144,6 +147,12 @@ impl Inner {
         let host = Host::open(&options)?;
         let shim = shim_program(&options.shim)?;
         let identity = identity(store.facts())?;
+        let networks = Networks::open(
+            &store,
+            options.network.clone(),
+            &identity.id,
+            identity.created,
+        )?;
         store.facts().trim_events(options.events_kept)?;
         let events = Journal::new(store.facts().last_event()?);
         Ok(Inner {
@@ -154,6 +163,7 @@ impl Inner {
             containers: Registry::default(),
             execs: Execs::default(),
             volumes,
+            networks,
             shim,
             host,
             identity,

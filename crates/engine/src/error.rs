@@ -78,6 +78,21 @@ pub enum Class {
 }
 
 impl Error {
+    /// The same, with what it was about before its text.
+    pub(crate) fn within(self, about: &str) -> Error {
+        let text = format!("{about}: {self}");
+        match self.class() {
+            Class::InvalidArgument => Self::InvalidArgument(text),
+            Class::NotFound => Self::NotFound(text),
+            Class::Conflict => Self::Conflict(text),
+            Class::NotModified => Self::NotModified(text),
+            Class::Forbidden => Self::Forbidden(text),
+            Class::NotImplemented => Self::NotImplemented(text),
+            Class::Unavailable => Self::Unavailable(text),
+            Class::Internal => Self::Internal(text),
+        }
+    }
+
     /// The class of this error.
     #[must_use]
     pub fn class(&self) -> Class {

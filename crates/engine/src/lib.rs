@@ -55,6 +55,7 @@ pub use engine::Engine;
 pub use error::{Class, Error};
 pub use events::EventStream;
 pub use images::ProgressStream;
+pub use networks::NetworkOptions;
 pub use options::{EngineOptions, LayerForm};
 
 /// The engine's result.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::model::{NamespaceMode, Ulimit};
+use crate::networks::NetworkOptions;
 
 pub use wharf_store::layers::LayerForm;
 
@@ -51,6 +52,8 @@ pub struct EngineOptions {
     pub dns_options: Vec<String>,
     /// See [`Self::dns`].
     pub dns_search: Vec<String>,
+    /// Networks.
+    pub network: NetworkOptions,
     /// Leave containers running when the daemon stops. Wharf's default, unlike Docker's.
     pub live_restore: bool,
     /// Seconds given to all containers together when they are stopped with the daemon.
@@ -84,6 +87,7 @@ impl EngineOptions {
             dns: Vec::new(),
             dns_options: Vec::new(),
             dns_search: Vec::new(),
+            network: NetworkOptions::default(),
             live_restore: true,
             shutdown_timeout: 15,
             events_kept: 100_000,

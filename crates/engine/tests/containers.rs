@@ -745,6 +745,7 @@ async fn limits_hold_and_change_on_a_running_container() {
             pids_limit: Some(20),
             ..Resources::default()
         },
+        ..Update::default()
     };
     engine.update("updated", update).await.unwrap();
     assert_eq!(limit().await.trim(), (32 << 20).to_string());

@@ -69,7 +69,7 @@ lenient! {
         container_id_file: String = "ContainerIDFile",
         log_config: LogConfigBody = "LogConfig",
         network_mode: String = "NetworkMode",
-        port_bindings: BTreeMap<String, Present> = "PortBindings",
+        port_bindings: BTreeMap<String, Option<Vec<PortBindingBody>>> = "PortBindings",
         restart_policy: RestartPolicyBody = "RestartPolicy",
         auto_remove: bool = "AutoRemove",
         volume_driver: String = "VolumeDriver",
@@ -131,6 +131,15 @@ lenient! {
         masked_paths: Option<Vec<String>> = "MaskedPaths",
         readonly_paths: Option<Vec<String>> = "ReadonlyPaths",
         init: Option<bool> = "Init",
+        publish_add: Vec<String> = "PublishAdd",
+        publish_remove: Vec<String> = "PublishRemove",
+        endpoint_options: BTreeMap<String, BTreeMap<String, Text>> = "EndpointOptions",
+    }
+
+    /// One of `PortBindings`.
+    pub(crate) struct PortBindingBody {
+        host_ip: String = "HostIp",
+        host_port: String = "HostPort",
     }
 
     /// `LogConfig`.
@@ -203,7 +212,7 @@ lenient! {
 
     /// The settings of one endpoint. What the engine itself fills in is ignored, as in dockerd.
     pub(crate) struct EndpointBody {
-        ipam_config: IpamConfigBody = "IPAMConfig",
+        ipam_config: Option<IpamConfigBody> = "IPAMConfig",
         links: Vec<String> = "Links",
         aliases: Vec<String> = "Aliases",
         mac_address: String = "MacAddress",

@@ -5,6 +5,7 @@ use wharf_engine::model::{HostSpec, NamespaceMode, Resources, Ulimit};
 use super::create::{HostConfigBody, plain};
 use super::mounts;
 use super::networking;
+use super::ports;
 use super::spec::Host;
 use crate::error::ApiError;
 use crate::version::ApiVersion;
@@ -27,6 +28,9 @@ pub(crate) fn read(
         volume_driver: body.volume_driver,
         container_id_file: body.container_id_file,
         network: networking::mode(&body.network_mode)?,
+        publish: ports::read(&body.port_bindings)?,
+        publish_all: body.publish_all_ports,
+        links: body.links,
         ipc: ipc(&body.ipc_mode, version)?,
         pid: pid(&body.pid_mode)?,
         uts: uts(&body.uts_mode)?,

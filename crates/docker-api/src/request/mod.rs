@@ -6,6 +6,7 @@ pub(crate) mod host;
 pub(crate) mod lenient;
 pub(crate) mod mounts;
 pub(crate) mod networking;
+pub(crate) mod ports;
 pub(crate) mod query;
 pub(crate) mod reference;
 pub(crate) mod spec;

@@ -1,8 +1,11 @@
-//! What a create says of networks, as far as there are any: the three that are always there.
+//! What requests say of networks.
 
-use wharf_engine::model::{HostSpec, NetworkMode};
+use std::collections::BTreeMap;
 
-use super::create::{CreateBody, EndpointBody};
+use wharf_engine::model::{EndpointSpec, NetworkCreate, NetworkMode, SubnetSpec};
+
+use super::create::{CreateBody, EndpointBody, Text, plain};
+use super::lenient::lenient;
 use crate::error::ApiError;
 use crate::version::ApiVersion;
 
@@ -26,12 +29,7 @@ pub(crate) fn mode(text: &str) -> Result<NetworkMode, ApiError> {
                     "invalid network mode: the path of a network namespace must be absolute: {path:?}"
                 )));
             }
-            // Not 404: clients take that for a missing image, and pull.
-            _ => {
-                return Err(ApiError::missing(format_args!(
-                    "HostConfig.NetworkMode {text:?}: a network of one's own making"
-                )));
-            }
+            _ => NetworkMode::Named(text.into()),
         },
     })
 }
@@ -40,6 +38,7 @@ pub(crate) fn mode(text: &str) -> Result<NetworkMode, ApiError> {
 pub(crate) fn mode_text(mode: &NetworkMode) -> String {
     match mode {
         NetworkMode::Default | NetworkMode::Bridge => "bridge".into(),
+        NetworkMode::Named(name) => name.clone(),
         NetworkMode::None => "none".into(),
         NetworkMode::Host => "host".into(),
         NetworkMode::Container(container) => format!("container:{container}"),
@@ -47,13 +46,11 @@ pub(crate) fn mode_text(mode: &NetworkMode) -> String {
     }
 }
 
-/// Checks `NetworkingConfig`: an endpoint of the container's own network that asks for nothing is
-/// what every client sends; anything more is refused by name.
-pub(crate) fn check(
+/// `NetworkingConfig`, by the networks' names.
+pub(crate) fn endpoints(
     body: &CreateBody,
-    host: &HostSpec,
     version: ApiVersion,
-) -> Result<(), ApiError> {
+) -> Result<BTreeMap<String, EndpointSpec>, ApiError> {
     let endpoints = &body.networking_config.endpoints;
     if endpoints.len() > 1 && version.before(44) {
         let names: Vec<&str> = endpoints.keys().map(String::as_str).collect();
@@ -62,57 +59,122 @@ pub(crate) fn check(
             names.join(", ")
         )));
     }
-    let own = mode_text(&host.network);
-    for (name, endpoint) in endpoints {
-        let canonical = if name == "default" { "bridge" } else { name };
-        if canonical != own {
-            if matches!(canonical, "bridge" | "host" | "none") {
-                return Err(ApiError::missing(format_args!(
-                    "NetworkingConfig.EndpointsConfig: a second network ({name})"
-                )));
-            }
-            return Err(ApiError::missing(format_args!(
-                "NetworkingConfig.EndpointsConfig.{name}: a network of one's own making"
-            )));
-        }
-        if let Some(endpoint) = endpoint {
-            check_endpoint(name, endpoint, version)?;
-        }
-    }
-    Ok(())
+    Ok(endpoints
+        .iter()
+        .map(|(name, endpoint)| {
+            let name = if name == "default" { "bridge" } else { name };
+            let spec = endpoint.as_ref().map(|body| self::endpoint(body, version));
+            (name.to_owned(), spec.unwrap_or_default())
+        })
+        .collect())
 }
 
-fn check_endpoint(
-    name: &str,
-    endpoint: &EndpointBody,
-    version: ApiVersion,
-) -> Result<(), ApiError> {
-    let addresses = &endpoint.ipam_config;
-    let set = [
-        ("IPAMConfig.IPv4Address", !addresses.ipv4_address.is_empty()),
-        ("IPAMConfig.IPv6Address", !addresses.ipv6_address.is_empty()),
-        (
-            "IPAMConfig.LinkLocalIPs",
-            !addresses.link_local_ips.is_empty(),
-        ),
-        ("Links", !endpoint.links.is_empty()),
-        ("Aliases", !endpoint.aliases.is_empty()),
+/// What is asked of one network.
+pub(crate) fn endpoint(body: &EndpointBody, version: ApiVersion) -> EndpointSpec {
+    let addresses = body.ipam_config.clone().unwrap_or_default();
+    EndpointSpec {
+        network: String::new(),
+        addressed: body.ipam_config.is_some(),
+        ipv4_address: addresses.ipv4_address,
+        ipv6_address: addresses.ipv6_address,
+        link_local: addresses.link_local_ips,
+        links: body.links.clone(),
+        aliases: body.aliases.clone(),
         // Older daemons discarded these two.
-        (
-            "MacAddress",
-            !endpoint.mac_address.is_empty() && version.at_least(44),
-        ),
-        (
-            "GwPriority",
-            endpoint.gateway_priority != 0 && version.at_least(48),
-        ),
-        ("DriverOpts", !endpoint.driver_options.is_empty()),
-    ];
-    match set.iter().find(|(_, set)| *set) {
-        Some((field, _)) => Err(ApiError::missing(format_args!(
-            "NetworkingConfig.EndpointsConfig.{name}.{field}"
-        ))),
-        None => Ok(()),
+        mac_address: if version.at_least(44) {
+            body.mac_address.clone()
+        } else {
+            String::new()
+        },
+        gateway_priority: if version.at_least(48) {
+            body.gateway_priority
+        } else {
+            0
+        },
+        options: plain(body.driver_options.clone()),
+    }
+}
+
+lenient! {
+    /// `POST /networks/create`
+    pub(crate) struct NetworkCreateBody {
+        name: String = "Name",
+        driver: String = "Driver",
+        scope: String = "Scope",
+        enable_ipv4: Option<bool> = "EnableIPv4",
+        enable_ipv6: Option<bool> = "EnableIPv6",
+        ipam: IpamBody = "IPAM",
+        internal: bool = "Internal",
+        attachable: bool = "Attachable",
+        ingress: bool = "Ingress",
+        config_only: bool = "ConfigOnly",
+        config_from: ConfigFromBody = "ConfigFrom",
+        options: BTreeMap<String, Text> = "Options",
+        labels: BTreeMap<String, Text> = "Labels",
+    }
+
+    /// `IPAM`
+    pub(crate) struct IpamBody {
+        driver: String = "Driver",
+        options: BTreeMap<String, Text> = "Options",
+        config: Vec<SubnetBody> = "Config",
+    }
+
+    /// One of `IPAM.Config`
+    pub(crate) struct SubnetBody {
+        subnet: String = "Subnet",
+        ip_range: String = "IPRange",
+        gateway: String = "Gateway",
+        auxiliary: BTreeMap<String, Text> = "AuxiliaryAddresses",
+    }
+
+    /// `ConfigFrom`
+    pub(crate) struct ConfigFromBody {
+        network: String = "Network",
+    }
+
+    /// `POST /networks/{id}/connect`
+    pub(crate) struct ConnectBody {
+        container: String = "Container",
+        endpoint: EndpointBody = "EndpointConfig",
+    }
+
+    /// `POST /networks/{id}/disconnect`
+    pub(crate) struct DisconnectBody {
+        container: String = "Container",
+        force: bool = "Force",
+    }
+}
+
+impl From<NetworkCreateBody> for NetworkCreate {
+    fn from(body: NetworkCreateBody) -> Self {
+        Self {
+            name: body.name,
+            driver: body.driver,
+            scope: body.scope,
+            internal: body.internal,
+            attachable: body.attachable,
+            ingress: body.ingress,
+            config_only: body.config_only,
+            config_from: body.config_from.network,
+            ipam_driver: body.ipam.driver,
+            ipam_options: plain(body.ipam.options),
+            subnets: body
+                .ipam
+                .config
+                .into_iter()
+                .map(|subnet| SubnetSpec {
+                    subnet: subnet.subnet,
+                    ip_range: subnet.ip_range,
+                    gateway: subnet.gateway,
+                    auxiliary: plain(subnet.auxiliary),
+                })
+                .collect(),
+            ipv4: body.enable_ipv4,
+            ipv6: body.enable_ipv6,
+            options: plain(body.options),
+            labels: plain(body.labels),
+        }
     }
 }
 
@@ -129,6 +191,7 @@ mod tests {
             ("bridge", "bridge"),
             ("none", "none"),
             ("host", "host"),
+            ("blue", "blue"),
             ("container:abc", "container:abc"),
             ("ns:/run/netns/blue", "ns:/run/netns/blue"),
         ] {
@@ -137,64 +200,47 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_is_not_there_is_501_and_a_bad_mode_400() {
-        let refused = |text| {
-            let error = mode(text).unwrap_err();
-            (error.status.as_u16(), error.message)
-        };
-        assert_eq!(refused("blue").0, 501);
-        assert!(refused("blue").1.contains("\"blue\""));
-        assert_eq!(refused("container:").0, 400);
-        assert_eq!(refused("ns:relative").0, 400);
-    }
-
-    fn checked(endpoints: &str, network: &str) -> Result<(), ApiError> {
-        let json = format!(r#"{{"NetworkingConfig":{{"EndpointsConfig":{endpoints}}}}}"#);
-        let host = HostSpec {
-            network: mode(network).unwrap(),
-            ..HostSpec::default()
-        };
-        check(
-            &lenient::from_slice(json.as_bytes()).unwrap(),
-            &host,
-            ApiVersion::NEWEST,
-        )
-    }
-
-    #[test]
-    fn an_endpoint_that_asks_for_nothing_is_taken() {
-        for (endpoints, network) in [
-            ("{}", ""),
-            (r#"{"default":{}}"#, "default"),
-            (r#"{"bridge":null}"#, ""),
-            (
-                r#"{"host":{"IPAMConfig":null,"Links":null,"MacAddress":""}}"#,
-                "host",
-            ),
-            (r#"{"container:x":{}}"#, "container:x"),
-        ] {
-            checked(endpoints, network).unwrap();
+    fn a_bad_mode_is_400() {
+        for text in ["container:", "ns:relative"] {
+            assert_eq!(mode(text).unwrap_err().status.as_u16(), 400, "{text}");
         }
     }
 
+    fn read(json: &str, version: u32) -> Result<BTreeMap<String, EndpointSpec>, ApiError> {
+        let json = format!(r#"{{"NetworkingConfig":{{"EndpointsConfig":{json}}}}}"#);
+        let body = lenient::from_slice(json.as_bytes()).unwrap();
+        endpoints(&body, ApiVersion::v1(version))
+    }
+
     #[test]
-    fn an_endpoint_that_asks_for_more_is_refused_by_name() {
-        let message = checked(
-            r#"{"bridge":{"IPAMConfig":{"IPv4Address":"10.0.0.2"}}}"#,
-            "",
-        )
-        .unwrap_err()
-        .message;
+    fn an_endpoint_is_read_with_what_its_version_knew() {
+        let json = r#"{"blue":{"IPAMConfig":{"IPv4Address":"10.0.0.2"},"Aliases":["db"],"MacAddress":"02:00:00:00:00:01","GwPriority":7,"DriverOpts":{"a":"b"}}}"#;
+        let new = read(json, 48).unwrap();
+        let blue = &new["blue"];
+        assert_eq!(blue.ipv4_address, "10.0.0.2");
+        assert!(blue.addressed);
         assert_eq!(
-            message,
-            "NetworkingConfig.EndpointsConfig.bridge.IPAMConfig.IPv4Address is not supported yet"
+            (blue.aliases.as_slice(), blue.gateway_priority),
+            (&["db".to_owned()][..], 7)
         );
-        assert_eq!(checked(r#"{"blue":{}}"#, "").unwrap_err().status, 501);
+        assert_eq!(blue.options["a"], "b");
+        let old = read(json, 43).unwrap();
+        assert!(old["blue"].mac_address.is_empty());
+        assert_eq!(old["blue"].gateway_priority, 0);
+        assert!(
+            read(r#"{"default":null}"#, 40)
+                .unwrap()
+                .contains_key("bridge")
+        );
+    }
+
+    #[test]
+    fn several_networks_came_with_1_44() {
+        let json = r#"{"a":{},"b":{}}"#;
         assert_eq!(
-            checked(r#"{"bridge":{},"none":{}}"#, "")
-                .unwrap_err()
-                .status,
-            501
+            read(json, 43).unwrap_err().message,
+            "Container cannot be created with multiple network endpoints: a, b"
         );
+        assert_eq!(read(json, 44).unwrap().len(), 2);
     }
 }

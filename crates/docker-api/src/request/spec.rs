@@ -35,9 +35,11 @@ pub(crate) fn read(
     let mut warnings = Vec::new();
     unsupported::check_create(&body.host_config, version)?;
     check_healthcheck(&body.healthcheck)?;
-    check_mac_address(&body)?;
     let host = host::read(body.host_config.clone(), version, on, &mut warnings)?;
-    networking::check(&body, &host, version)?;
+    let networks = networking::endpoints(&body, version)?;
+    if !body.mac_address.is_empty() && version.at_least(44) {
+        warnings.push("The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.".to_owned());
+    }
     let spec = ContainerSpec {
         hostname: body.hostname,
         domainname: body.domainname,
@@ -61,6 +63,8 @@ pub(crate) fn read(
         on_build: body.on_build,
         exposed_ports: exposed_ports(body.exposed_ports.0)?,
         network_disabled: body.network_disabled,
+        mac_address: body.mac_address,
+        networks,
         host,
     };
     let name = query.get("name");
@@ -104,14 +108,6 @@ fn check_healthcheck(check: &HealthcheckBody) -> Result<(), ApiError> {
         Ok(())
     } else {
         Err(ApiError::missing("Healthcheck"))
-    }
-}
-
-fn check_mac_address(body: &CreateBody) -> Result<(), ApiError> {
-    if body.mac_address.is_empty() {
-        Ok(())
-    } else {
-        Err(ApiError::missing("MacAddress"))
     }
 }
 

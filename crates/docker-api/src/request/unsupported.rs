@@ -10,22 +10,11 @@ use crate::version::ApiVersion;
 
 /// What a create may not set.
 pub(crate) fn check_create(host: &HostConfigBody, version: ApiVersion) -> Result<(), ApiError> {
-    if !host.port_bindings.is_empty() || host.publish_all_ports {
-        let field = if host.publish_all_ports {
-            "HostConfig.PublishAllPorts"
-        } else {
-            "HostConfig.PortBindings"
-        };
-        return Err(ApiError::missing(format_args!(
-            "{field}: publishing a port"
-        )));
-    }
     check_restart_policy(&host.restart_policy, "HostConfig.")?;
     refuse(
         "HostConfig.",
         &[
             ("Cgroup", !host.cgroup.is_empty()),
-            ("Links", !host.links.is_empty()),
             ("StorageOpt", !host.storage_opt.is_empty()),
             ("Sysctls", !host.sysctls.is_empty()),
             // Added in 1.40; older daemons did not see it.
@@ -165,7 +154,6 @@ mod tests {
             (r#"{"DeviceRequests":[{"Count":-1}]}"#, "DeviceRequests"),
             (r#"{"KernelMemoryTCP":1}"#, "KernelMemoryTCP"),
             (r#"{"Cgroup":"x"}"#, "Cgroup"),
-            (r#"{"Links":["a:b"]}"#, "Links"),
             (r#"{"StorageOpt":{"size":"1G"}}"#, "StorageOpt"),
             (r#"{"Sysctls":{"net.ipv4.ip_forward":"1"}}"#, "Sysctls"),
             (r#"{"RestartPolicy":{"Name":"always"}}"#, "RestartPolicy"),
@@ -174,21 +162,6 @@ mod tests {
                 refusal(json),
                 Some((501, format!("HostConfig.{name} is not supported yet"))),
                 "{json}"
-            );
-        }
-    }
-
-    #[test]
-    fn publishing_a_port_says_what_is_missing() {
-        for json in [
-            r#"{"PortBindings":{"80/tcp":[{"HostPort":"8080"}]}}"#,
-            r#"{"PublishAllPorts":true}"#,
-        ] {
-            let (status, message) = refusal(json).unwrap();
-            assert_eq!(status, 501);
-            assert!(
-                message.contains("publishing a port is not supported yet"),
-                "{message}"
             );
         }
     }

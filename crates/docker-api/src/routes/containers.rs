@@ -1,18 +1,14 @@
 //! Containers, from create to remove.
 
-use std::collections::BTreeMap;
-
 use hyper::{Method, StatusCode};
-use wharf_engine::model::{
-    Filters, ListOptions, RemoveOptions, StopOptions, Update, WaitCondition,
-};
+use wharf_engine::model::{ListOptions, RemoveOptions, StopOptions, Update, WaitCondition};
 
 use super::{archive, attach, exec, logs, stats};
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::reply::{self, Outcome, Writer};
-use crate::request::create::{CreateBody, HostConfigBody};
-use crate::request::{filters, host, spec, unsupported};
+use crate::request::create::{CreateBody, HostConfigBody, plain};
+use crate::request::{filters, host, ports, spec, unsupported};
 use crate::version::ApiVersion;
 use crate::wire::container::{Change, Created, Pruned, Summary, Top, Updated, Waited};
 use crate::wire::inspect::Inspect;
@@ -56,16 +52,6 @@ pub(super) async fn route(call: Call, method: Method, segments: &[&str]) -> Outc
     }
 }
 
-/// The ids of the networks, by name; what shows them must not fail for want of them.
-pub(super) async fn network_ids(call: &Call) -> BTreeMap<String, String> {
-    let networks = call.engine().network_list(Filters::new()).await;
-    networks
-        .unwrap_or_default()
-        .into_iter()
-        .map(|network| (network.name, network.id))
-        .collect()
-}
-
 async fn list(call: Call) -> Outcome {
     let mut filters = filters::read(&call.query)?;
     // Before there were filters of these names, there were parameters.
@@ -84,10 +70,9 @@ async fn list(call: Call) -> Outcome {
         filters,
     };
     let containers = call.engine().list(options).await?;
-    let networks = network_ids(&call).await;
     let lines: Vec<Summary> = containers
         .into_iter()
-        .map(|container| Summary::of(container, call.version, &networks))
+        .map(|container| Summary::of(container, call.version))
         .collect();
     reply::ok(&lines)
 }
@@ -122,8 +107,7 @@ async fn prune(call: Call) -> Outcome {
 
 async fn inspect(call: Call, id: &str) -> Outcome {
     let view = call.engine().inspect(id, call.query.flag("size")).await?;
-    let networks = network_ids(&call).await;
-    reply::ok(&Inspect::of(view, call.version, &networks))
+    reply::ok(&Inspect::of(view, call.version))
 }
 
 async fn top(call: Call, id: &str) -> Outcome {
@@ -220,7 +204,21 @@ async fn update(mut call: Call, id: &str) -> Outcome {
         .pids_limit
         .filter(|_| call.version.at_least(40))
         .map(|limit| limit.max(0));
-    let warnings = call.engine().update(id, Update { resources }).await?;
+    let typed = |list: &[String]| {
+        let specs: Result<Vec<_>, ApiError> = list.iter().map(|text| ports::typed(text)).collect();
+        specs
+    };
+    let update = Update {
+        resources,
+        publish_add: typed(&body.publish_add)?,
+        publish_remove: typed(&body.publish_remove)?,
+        endpoint_options: body
+            .endpoint_options
+            .into_iter()
+            .map(|(network, options)| (network, plain(options)))
+            .collect(),
+    };
+    let warnings = call.engine().update(id, update).await?;
     reply::ok(&Updated {
         warnings: (!warnings.is_empty()).then_some(warnings),
     })

@@ -2,7 +2,6 @@
 
 use wharf_engine::model::DfQuery;
 
-use super::containers::network_ids;
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::reply::{self, Outcome};
@@ -58,8 +57,7 @@ fn read(query: &Query, version: ApiVersion) -> Result<(DfQuery, Wanted), ApiErro
 pub(super) async fn df(call: Call) -> Outcome {
     let (measure, wanted) = read(&call.query, call.version)?;
     let usage = call.engine().df(measure).await?;
-    let networks = network_ids(&call).await;
-    reply::ok(&Report::of(usage, wanted, call.version, &networks))
+    reply::ok(&Report::of(usage, wanted, call.version))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod events;
 mod exec;
 mod images;
 mod logs;
+mod names;
 mod networks;
 mod stats;
 mod system;
@@ -96,6 +97,7 @@ async fn dispatch(mut call: Call) -> Outcome {
         ["commit"] if method == Method::POST => Box::pin(images::commit(call)).await,
         ["volumes", rest @ ..] => volumes::route(call, method, rest).await,
         ["networks", rest @ ..] => networks::route(call, method, rest).await,
+        ["wharf", "dns", "log"] if method == Method::GET => names::log(&call),
         other => match elsewhere(&method, other) {
             Some(outcome) => outcome,
             None => Box::pin(system::route(call, method, other)).await,

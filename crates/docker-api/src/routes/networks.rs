@@ -1,34 +1,26 @@
-//! Networks: the three that are always there.
+//! Networks.
 
-use hyper::Method;
-use serde::Serialize;
+use hyper::{Method, StatusCode};
 
 use crate::call::Call;
 use crate::error::ApiError;
 use crate::reply::{self, Outcome};
 use crate::request::filters;
-use crate::wire::network::{Detail, Network};
+use crate::request::networking::{self, ConnectBody, DisconnectBody, NetworkCreateBody};
+use crate::wire::network::{Created, Detail, Network, Pruned};
 
 pub(super) async fn route(call: Call, method: Method, segments: &[&str]) -> Outcome {
     match (method.as_str(), segments) {
         ("GET", []) => list(call).await,
-        ("POST", ["create"]) => Err(ApiError::missing("creating a network")),
-        ("POST", ["prune"]) => prune(&call),
-        ("GET", [id]) => {
-            let network = call.engine().network_inspect(id).await?;
-            reply::ok(&Network::of(network, Detail::Inspect, call.version))
-        }
+        ("POST", ["create"]) => create(call).await,
+        ("POST", ["prune"]) => prune(call).await,
+        ("GET", [id]) => inspect(call, id).await,
         ("DELETE", [id]) => {
-            let network = call.engine().network_inspect(id).await?;
-            Err(ApiError::forbidden(format!(
-                "{} is a pre-defined network and cannot be removed",
-                network.name
-            )))
+            call.engine().network_remove(id).await?;
+            reply::no_content()
         }
-        ("POST", [_, "connect"]) => Err(ApiError::missing("connecting a container to a network")),
-        ("POST", [_, "disconnect"]) => Err(ApiError::missing(
-            "disconnecting a container from a network",
-        )),
+        ("POST", [id, "connect"]) => connect(call, id).await,
+        ("POST", [id, "disconnect"]) => disconnect(call, id).await,
         _ => Err(ApiError::page_not_found()),
     }
 }
@@ -45,15 +37,52 @@ async fn list(call: Call) -> Outcome {
     reply::ok(&networks)
 }
 
-/// The predefined ones are never pruned, and there are no others.
-fn prune(call: &Call) -> Outcome {
-    #[derive(Serialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Pruned {
-        networks_deleted: (),
+async fn inspect(call: Call, id: &str) -> Outcome {
+    // A scope that has no networks finds none.
+    if call
+        .query
+        .some("scope")
+        .is_some_and(|scope| scope != "local")
+    {
+        return Err(ApiError::not_found(format!("network {id} not found")));
     }
-    filters::read(&call.query)?;
+    let network = call.engine().network_inspect(id).await?;
+    reply::ok(&Network::of(network, Detail::Inspect, call.version))
+}
+
+async fn create(mut call: Call) -> Outcome {
+    let body: NetworkCreateBody = call.json().await?;
+    let created = call.engine().network_create(body.into()).await?;
+    reply::json(
+        StatusCode::CREATED,
+        &Created {
+            id: created.id,
+            warning: created.warning,
+        },
+    )
+}
+
+async fn prune(call: Call) -> Outcome {
+    let filters = filters::read(&call.query)?;
+    let deleted = call.engine().network_prune(filters).await?;
     reply::ok(&Pruned {
-        networks_deleted: (),
+        networks_deleted: (!deleted.is_empty()).then_some(deleted),
     })
+}
+
+async fn connect(mut call: Call, id: &str) -> Outcome {
+    let body: ConnectBody = call.json().await?;
+    let settings = networking::endpoint(&body.endpoint, call.version);
+    call.engine()
+        .network_connect(id, &body.container, settings)
+        .await?;
+    Ok(reply::empty(StatusCode::OK))
+}
+
+async fn disconnect(mut call: Call, id: &str) -> Outcome {
+    let body: DisconnectBody = call.json().await?;
+    call.engine()
+        .network_disconnect(id, &body.container, body.force)
+        .await?;
+    Ok(reply::empty(StatusCode::OK))
 }

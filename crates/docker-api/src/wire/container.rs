@@ -6,6 +6,7 @@ use serde::Serialize;
 use wharf_engine::model::{ContainerSummary, PathStat, Status};
 
 use super::network::Endpoint;
+use super::port::{self, Port};
 use crate::time;
 use crate::version::ApiVersion;
 
@@ -56,25 +57,15 @@ struct Health {
     failing_streak: u32,
 }
 
-/// A port that is exposed, and not published.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Port {
-    private_port: u16,
-    #[serde(rename = "Type")]
-    protocol: String,
-}
-
 impl Summary {
-    pub(crate) fn of(
-        from: ContainerSummary,
-        version: ApiVersion,
-        networks: &BTreeMap<String, String>,
-    ) -> Self {
+    pub(crate) fn of(from: ContainerSummary, version: ApiVersion) -> Self {
         let running = matches!(from.state.status, Status::Running | Status::Paused);
-        let ports = from.exposed_ports.iter().filter(|_| running);
         Self {
-            ports: ports.filter_map(|port| Port::of(port)).collect(),
+            ports: if running {
+                port::listed(&from.exposed_ports, &from.state.ports)
+            } else {
+                Vec::new()
+            },
             size_rw: from.size.map(|size| size.writable).filter(|n| *n != 0),
             size_root_fs: from.size.map(|size| size.total).filter(|n| *n != 0),
             state: status(from.state.status),
@@ -84,7 +75,7 @@ impl Summary {
                 failing_streak: 0,
             }),
             network_settings: SummaryNetworks {
-                networks: Endpoint::of_mode(&from.network_mode, networks),
+                networks: Endpoint::all(from.networks),
             },
             host_config: SummaryHost {
                 network_mode: from.network_mode,
@@ -98,16 +89,6 @@ impl Summary {
             created: from.created,
             labels: from.labels,
         }
-    }
-}
-
-impl Port {
-    fn of(text: &str) -> Option<Self> {
-        let (port, protocol) = text.split_once('/')?;
-        Some(Self {
-            private_port: port.parse().ok()?,
-            protocol: protocol.into(),
-        })
     }
 }
 
@@ -254,7 +235,9 @@ impl From<PathStat> for Stat {
 
 #[cfg(test)]
 mod tests {
-    use wharf_engine::model::{ContainerSize, ContainerState, WaitResult};
+    use wharf_engine::model::{
+        ContainerSize, ContainerState, EndpointSpec, NetworkPlace, WaitResult,
+    };
 
     use super::*;
 
@@ -275,13 +258,23 @@ mod tests {
             network_mode: "host".into(),
             mounts: Vec::new(),
             exposed_ports: vec!["80/tcp".into()],
+            networks: [(
+                "host".to_owned(),
+                NetworkPlace {
+                    spec: EndpointSpec {
+                        network: "abc".into(),
+                        ..EndpointSpec::default()
+                    },
+                    endpoint: None,
+                },
+            )]
+            .into(),
             size: None,
         }
     }
 
     fn printed(from: ContainerSummary, version: u32) -> String {
-        let networks = [("host".to_owned(), "abc".to_owned())].into();
-        serde_json::to_string(&Summary::of(from, ApiVersion::v1(version), &networks)).unwrap()
+        serde_json::to_string(&Summary::of(from, ApiVersion::v1(version))).unwrap()
     }
 
     #[test]

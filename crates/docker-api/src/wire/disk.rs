@@ -1,7 +1,5 @@
 //! `GET /system/df`
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use wharf_engine::model::{DiskUsage, Status};
 
@@ -60,12 +58,7 @@ pub(crate) struct Wanted {
 }
 
 impl Report {
-    pub(crate) fn of(
-        from: DiskUsage,
-        wanted: Wanted,
-        version: ApiVersion,
-        networks: &BTreeMap<String, String>,
-    ) -> Self {
+    pub(crate) fn of(from: DiskUsage, wanted: Wanted, version: ApiVersion) -> Self {
         let mut report = Self::default();
         if let Some(images) = from.images {
             let used: i64 = images
@@ -97,7 +90,7 @@ impl Report {
                 reclaimable: containers.iter().filter(|c| !active(c)).map(writable).sum(),
                 items: None,
             };
-            let print = |c| container::Summary::of(c, version, networks);
+            let print = |c| container::Summary::of(c, version);
             let items = containers.into_iter().map(print).collect();
             (report.containers, report.container_usage) = wanted.place(items, sum);
         }
@@ -176,7 +169,7 @@ mod tests {
     }
 
     fn printed(wanted: Wanted) -> Value {
-        let report = Report::of(usage(), wanted, ApiVersion::NEWEST, &BTreeMap::new());
+        let report = Report::of(usage(), wanted, ApiVersion::NEWEST);
         serde_json::to_value(report).unwrap()
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wharf_engine::model::{HostSpec, MountKind, MountSpec, NamespaceMode, Resources};
 
+use super::port::{self, Binding};
 use crate::request::networking;
 
 type Map = BTreeMap<String, String>;
@@ -21,7 +22,7 @@ pub(crate) struct HostConfig {
     container_id_file: String,
     log_config: LogConfig,
     network_mode: String,
-    port_bindings: Map,
+    port_bindings: BTreeMap<String, Vec<Binding>>,
     restart_policy: RestartPolicy,
     auto_remove: bool,
     volume_driver: String,
@@ -39,7 +40,7 @@ pub(crate) struct HostConfig {
     group_add: Nullable,
     ipc_mode: String,
     cgroup: &'static str,
-    links: (),
+    links: Nullable,
     oom_score_adj: i32,
     pid_mode: String,
     privileged: bool,
@@ -146,7 +147,7 @@ impl HostConfig {
                 config: spec.log_options,
             },
             network_mode: networking::mode_text(&spec.network),
-            port_bindings: Map::new(),
+            port_bindings: port::wanted(&spec.publish),
             restart_policy: RestartPolicy {
                 name: "no",
                 maximum_retry_count: 0,
@@ -166,11 +167,11 @@ impl HostConfig {
             group_add: nullable(spec.group_add),
             ipc_mode: mode_or_private(spec.ipc),
             cgroup: "",
-            links: (),
+            links: nullable(spec.links),
             oom_score_adj: spec.oom_score_adj,
             pid_mode: mode_or_empty(spec.pid),
             privileged: spec.privileged,
-            publish_all_ports: false,
+            publish_all_ports: spec.publish_all,
             readonly_rootfs: spec.readonly_rootfs,
             security_opt: nullable(spec.security_opt),
             tmpfs: spec.tmpfs,

@@ -8,7 +8,7 @@ use wharf_engine::model::{ContainerSpec, ContainerState, ContainerView, Status};
 use super::container::{self, MountPoint};
 use super::host_config::HostConfig;
 use super::network::Endpoint;
-use crate::request::networking;
+use super::port;
 use crate::time;
 use crate::version::ApiVersion;
 
@@ -145,6 +145,8 @@ pub(crate) struct Config {
     entrypoint: Option<Vec<String>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     network_disabled: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    mac_address: String,
     on_build: Option<Vec<String>>,
     labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -193,6 +195,7 @@ impl Config {
             working_dir: spec.working_dir,
             entrypoint: spec.entrypoint,
             network_disabled: spec.network_disabled,
+            mac_address: spec.mac_address,
             on_build: spec.on_build,
             labels: spec.labels,
             stop_signal: spec.stop_signal,
@@ -215,7 +218,7 @@ struct NetworkSettings {
     #[serde(rename = "SandboxID")]
     sandbox_id: String,
     sandbox_key: String,
-    ports: BTreeMap<String, ()>,
+    ports: BTreeMap<String, Option<Vec<port::Binding>>>,
     #[serde(flatten)]
     last: Option<LegacyLast>,
     networks: BTreeMap<String, Endpoint>,
@@ -242,39 +245,60 @@ struct LegacyLast {
     #[serde(rename = "SecondaryIPv6Addresses")]
     secondary_ipv6_addresses: (),
     #[serde(rename = "EndpointID")]
-    endpoint_id: &'static str,
+    endpoint_id: String,
     #[serde(rename = "Gateway")]
-    gateway: &'static str,
+    gateway: String,
     #[serde(rename = "GlobalIPv6Address")]
-    global_ipv6_address: &'static str,
+    global_ipv6_address: String,
     #[serde(rename = "GlobalIPv6PrefixLen")]
-    global_ipv6_prefix_length: u32,
+    global_ipv6_prefix_length: u8,
     #[serde(rename = "IPAddress")]
-    ip_address: &'static str,
+    ip_address: String,
     #[serde(rename = "IPPrefixLen")]
-    ip_prefix_length: u32,
+    ip_prefix_length: u8,
     #[serde(rename = "IPv6Gateway")]
-    ipv6_gateway: &'static str,
+    ipv6_gateway: String,
     #[serde(rename = "MacAddress")]
-    mac_address: &'static str,
+    mac_address: String,
+}
+
+impl LegacyLast {
+    /// The place in the default network: once the only one there was.
+    fn of(networks: &BTreeMap<String, Endpoint>) -> Self {
+        let Some(bridge) = networks.get("bridge") else {
+            return Self::default();
+        };
+        let bridge = bridge.clone();
+        Self {
+            endpoint_id: bridge.endpoint_id,
+            gateway: bridge.gateway,
+            global_ipv6_address: bridge.ipv6_address,
+            global_ipv6_prefix_length: bridge.ipv6_prefix_length,
+            ip_address: bridge.address,
+            ip_prefix_length: bridge.prefix_length,
+            ipv6_gateway: bridge.ipv6_gateway,
+            mac_address: bridge.mac_address,
+            ..Self::default()
+        }
+    }
 }
 
 impl Inspect {
-    pub(crate) fn of(
-        view: ContainerView,
-        version: ApiVersion,
-        networks: &BTreeMap<String, String>,
-    ) -> Self {
+    pub(crate) fn of(view: ContainerView, version: ApiVersion) -> Self {
         let runs = matches!(view.state.status, Status::Running | Status::Paused);
         let old = version.before(52);
-        let exposed = view.spec.exposed_ports.iter().filter(|_| runs);
+        let networks = Endpoint::all(view.networks);
         let network_settings = NetworkSettings {
             first: old.then(LegacyFirst::default),
             sandbox_id: if runs { view.id.clone() } else { String::new() },
             sandbox_key: view.sandbox_key,
-            ports: exposed.map(|port| (port.clone(), ())).collect(),
-            last: old.then(LegacyLast::default),
-            networks: Endpoint::of_mode(&networking::mode_text(&view.spec.host.network), networks),
+            ports: if runs {
+                port::settings(&view.spec.exposed_ports, &view.state.ports)
+            } else {
+                BTreeMap::new()
+            },
+            last: old.then(|| LegacyLast::of(&networks)),
+            networks,
         };
         let mut spec = view.spec;
         let host = std::mem::take(&mut spec.host);
@@ -348,12 +372,13 @@ mod tests {
             exec_ids: Vec::new(),
             size: None,
             sandbox_key: "/proc/7/ns/net".into(),
+            networks: BTreeMap::new(),
             storage_form: "index".into(),
         }
     }
 
     fn printed(view: ContainerView, version: u32) -> Value {
-        let inspect = Inspect::of(view, ApiVersion::v1(version), &BTreeMap::new());
+        let inspect = Inspect::of(view, ApiVersion::v1(version));
         serde_json::to_value(inspect).unwrap()
     }
 

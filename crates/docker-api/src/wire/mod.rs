@@ -10,6 +10,7 @@ pub(crate) mod host_config;
 pub(crate) mod image;
 pub(crate) mod inspect;
 pub(crate) mod network;
+pub(crate) mod port;
 pub(crate) mod progress;
 pub(crate) mod stats;
 pub(crate) mod system;

@@ -8,54 +8,98 @@ use wharf_engine::model;
 use crate::time;
 use crate::version::ApiVersion;
 
-/// A container in a network. There are no addresses until there are bridges.
+type Map = BTreeMap<String, String>;
+
+/// A list that prints as `null` when it is empty.
+fn nullable(list: Vec<String>) -> Option<Vec<String>> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// A container in a network.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Endpoint {
     #[serde(rename = "IPAMConfig")]
-    ipam_config: (),
+    ipam_config: Option<EndpointIpam>,
     #[serde(rename = "Links")]
-    links: (),
+    links: Option<Vec<String>>,
     #[serde(rename = "Aliases")]
-    aliases: (),
+    aliases: Option<Vec<String>>,
     #[serde(rename = "MacAddress")]
-    mac_address: &'static str,
+    pub(super) mac_address: String,
     #[serde(rename = "DriverOpts")]
-    driver_options: (),
+    driver_options: Option<Map>,
     #[serde(rename = "GwPriority")]
-    gateway_priority: u32,
+    gateway_priority: i64,
     #[serde(rename = "NetworkID")]
     network_id: String,
     #[serde(rename = "EndpointID")]
-    endpoint_id: &'static str,
+    pub(super) endpoint_id: String,
     #[serde(rename = "Gateway")]
-    gateway: &'static str,
+    pub(super) gateway: String,
     #[serde(rename = "IPAddress")]
-    address: &'static str,
+    pub(super) address: String,
     #[serde(rename = "IPPrefixLen")]
-    prefix_length: u32,
+    pub(super) prefix_length: u8,
     #[serde(rename = "IPv6Gateway")]
-    ipv6_gateway: &'static str,
+    pub(super) ipv6_gateway: String,
     #[serde(rename = "GlobalIPv6Address")]
-    ipv6_address: &'static str,
+    pub(super) ipv6_address: String,
     #[serde(rename = "GlobalIPv6PrefixLen")]
-    ipv6_prefix_length: u32,
+    pub(super) ipv6_prefix_length: u8,
     #[serde(rename = "DNSNames")]
-    dns_names: (),
+    dns_names: Option<Vec<String>>,
+}
+
+/// What was asked for of the addresses.
+#[derive(Debug, Clone, Default, Serialize)]
+struct EndpointIpam {
+    #[serde(rename = "IPv4Address", skip_serializing_if = "String::is_empty")]
+    ipv4_address: String,
+    #[serde(rename = "IPv6Address", skip_serializing_if = "String::is_empty")]
+    ipv6_address: String,
+    #[serde(rename = "LinkLocalIPs", skip_serializing_if = "Vec::is_empty")]
+    link_local_ips: Vec<String>,
 }
 
 impl Endpoint {
-    /// The networks of a container in this mode, given the ids of the networks by name.
-    pub(crate) fn of_mode(mode: &str, ids: &BTreeMap<String, String>) -> BTreeMap<String, Self> {
-        let name = if mode == "default" { "bridge" } else { mode };
-        if !matches!(name, "bridge" | "host" | "none") {
-            // Somebody else's name space: no network of its own.
-            return BTreeMap::new();
+    /// The networks of a container.
+    pub(crate) fn all(places: BTreeMap<String, model::NetworkPlace>) -> BTreeMap<String, Self> {
+        places
+            .into_iter()
+            .map(|(name, place)| {
+                let endpoint = Self::of(&name, place);
+                (name, endpoint)
+            })
+            .collect()
+    }
+
+    fn of(network: &str, place: model::NetworkPlace) -> Self {
+        let model::NetworkPlace { spec, endpoint } = place;
+        let runs = endpoint.is_some();
+        let facts = endpoint.unwrap_or_default();
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let predefined = matches!(network, "bridge" | "host" | "none");
+        Self {
+            ipam_config: spec.addressed.then_some(EndpointIpam {
+                ipv4_address: spec.ipv4_address,
+                ipv6_address: spec.ipv6_address,
+                link_local_ips: spec.link_local,
+            }),
+            links: nullable(spec.links),
+            aliases: nullable(spec.aliases),
+            mac_address: if runs { facts.mac } else { spec.mac_address },
+            driver_options: (!spec.options.is_empty()).then_some(spec.options),
+            gateway_priority: spec.gateway_priority,
+            network_id: if runs { facts.network } else { spec.network },
+            endpoint_id: facts.id,
+            gateway: text(facts.gateway.map(|gateway| gateway.to_string())),
+            address: text(facts.ipv4.map(|net| net.addr().to_string())),
+            prefix_length: facts.ipv4.map_or(0, |net| net.prefix_len()),
+            ipv6_gateway: text(facts.ipv6_gateway.map(|gateway| gateway.to_string())),
+            ipv6_address: text(facts.ipv6.map(|net| net.addr().to_string())),
+            ipv6_prefix_length: facts.ipv6.map_or(0, |net| net.prefix_len()),
+            dns_names: nullable(facts.names).filter(|_| !predefined),
         }
-        let endpoint = Self {
-            network_id: ids.get(name).cloned().unwrap_or_default(),
-            ..Self::default()
-        };
-        [(name.to_owned(), endpoint)].into()
     }
 }
 
@@ -81,23 +125,35 @@ pub(crate) struct Network {
     config_only: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     containers: Option<BTreeMap<String, Member>>,
-    options: BTreeMap<String, String>,
-    labels: BTreeMap<String, String>,
+    options: Map,
+    labels: Map,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Ipam {
-    driver: &'static str,
-    options: (),
-    /// `null`: no addresses are given out.
-    config: (),
+    driver: String,
+    options: Option<Map>,
+    /// `null` where no addresses are given out.
+    config: Option<Vec<Subnet>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Subnet {
+    #[serde(rename = "Subnet")]
+    subnet: String,
+    #[serde(rename = "IPRange", skip_serializing_if = "String::is_empty")]
+    ip_range: String,
+    #[serde(rename = "Gateway", skip_serializing_if = "String::is_empty")]
+    gateway: String,
+    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "Map::is_empty")]
+    auxiliary: Map,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct ConfigFrom {
-    network: &'static str,
+    network: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,13 +161,29 @@ struct Member {
     #[serde(rename = "Name")]
     name: String,
     #[serde(rename = "EndpointID")]
-    endpoint_id: &'static str,
+    endpoint_id: String,
     #[serde(rename = "MacAddress")]
-    mac_address: &'static str,
+    mac_address: String,
     #[serde(rename = "IPv4Address")]
-    ipv4_address: &'static str,
+    ipv4_address: String,
     #[serde(rename = "IPv6Address")]
-    ipv6_address: &'static str,
+    ipv6_address: String,
+}
+
+/// `POST /networks/create`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Created {
+    pub(crate) id: String,
+    pub(crate) warning: String,
+}
+
+/// `POST /networks/prune`
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Pruned {
+    /// `null` when there are none.
+    pub(crate) networks_deleted: Option<Vec<String>>,
 }
 
 /// Which of the two answers.
@@ -123,13 +195,14 @@ pub(crate) enum Detail {
 
 impl Network {
     pub(crate) fn of(from: model::Network, detail: Detail, version: ApiVersion) -> Self {
-        let members = from.containers.into_iter().map(|(id, name)| {
+        let members = from.members.into_iter().map(|(id, member)| {
+            let net = |text: Option<String>| text.unwrap_or_default();
             let member = Member {
-                name,
-                endpoint_id: "",
-                mac_address: "",
-                ipv4_address: "",
-                ipv6_address: "",
+                name: member.name,
+                endpoint_id: member.endpoint,
+                mac_address: member.mac,
+                ipv4_address: net(member.ipv4.map(|net| net.to_string())),
+                ipv6_address: net(member.ipv6.map(|net| net.to_string())),
             };
             (id, member)
         });
@@ -141,25 +214,39 @@ impl Network {
             Detail::List if version.before(52) => Some(BTreeMap::new()),
             Detail::List => None,
         };
+        let predefined = matches!(from.name.as_str(), "bridge" | "host" | "none");
+        let subnets: Vec<Subnet> = from
+            .subnets
+            .into_iter()
+            .map(|subnet| Subnet {
+                subnet: subnet.subnet,
+                ip_range: subnet.ip_range,
+                gateway: subnet.gateway,
+                auxiliary: subnet.auxiliary,
+            })
+            .collect();
         Self {
             created: time::rfc3339(from.created),
             scope: "local",
-            enable_ipv4: from.driver == "bridge",
-            enable_ipv6: false,
-            driver: from.driver,
+            enable_ipv4: from.ipv4,
+            enable_ipv6: from.ipv6,
             ipam: Ipam {
-                driver: "default",
-                options: (),
-                config: (),
+                driver: from.ipam_driver,
+                options: (!predefined || !from.ipam_options.is_empty())
+                    .then_some(from.ipam_options),
+                config: (!subnets.is_empty()).then_some(subnets),
             },
-            internal: false,
-            attachable: false,
+            driver: from.driver,
+            internal: from.internal,
+            attachable: from.attachable,
             ingress: false,
-            config_from: ConfigFrom { network: "" },
-            config_only: false,
+            config_from: ConfigFrom {
+                network: from.config_from,
+            },
+            config_only: from.config_only,
             containers,
-            options: BTreeMap::new(),
-            labels: BTreeMap::new(),
+            options: from.options,
+            labels: from.labels,
             name: from.name,
             id: from.id,
         }
@@ -176,7 +263,26 @@ mod tests {
             name: "host".into(),
             driver: "host".into(),
             created: 0,
-            containers: [("1".to_owned(), "box".to_owned())].into(),
+            ipv4: true,
+            ipv6: false,
+            internal: false,
+            attachable: false,
+            config_only: false,
+            config_from: String::new(),
+            ipam_driver: "default".into(),
+            ipam_options: Map::new(),
+            subnets: Vec::new(),
+            configured: false,
+            options: Map::new(),
+            labels: Map::new(),
+            members: [(
+                "1".to_owned(),
+                model::Member {
+                    name: "box".to_owned(),
+                    ..model::Member::default()
+                },
+            )]
+            .into(),
         }
     }
 
@@ -199,10 +305,36 @@ mod tests {
     }
 
     #[test]
-    fn a_joined_name_space_has_no_networks() {
-        let ids = BTreeMap::new();
-        assert!(Endpoint::of_mode("container:x", &ids).is_empty());
-        assert!(Endpoint::of_mode("ns:/run/netns/blue", &ids).is_empty());
-        assert!(Endpoint::of_mode("default", &ids).contains_key("bridge"));
+    fn a_place_shows_what_was_asked_and_what_it_got() {
+        let place = model::NetworkPlace {
+            spec: model::EndpointSpec {
+                addressed: true,
+                ipv4_address: "10.0.0.2".into(),
+                aliases: vec!["db".into()],
+                ..model::EndpointSpec::default()
+            },
+            endpoint: Some(model::Endpoint {
+                id: "e".into(),
+                network: "n".into(),
+                mac: "02:00:00:00:00:01".into(),
+                ipv4: Some("10.0.0.2/24".parse().unwrap()),
+                gateway: Some("10.0.0.1".parse().unwrap()),
+                names: vec!["box".into(), "db".into()],
+                ..model::Endpoint::default()
+            }),
+        };
+        let shown = serde_json::to_value(Endpoint::of("blue", place)).unwrap();
+        assert_eq!(
+            shown,
+            serde_json::json!({
+                "IPAMConfig": {"IPv4Address": "10.0.0.2"}, "Links": null, "Aliases": ["db"],
+                "MacAddress": "02:00:00:00:00:01", "DriverOpts": null, "GwPriority": 0,
+                "NetworkID": "n", "EndpointID": "e", "Gateway": "10.0.0.1",
+                "IPAddress": "10.0.0.2", "IPPrefixLen": 24, "IPv6Gateway": "",
+                "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0, "DNSNames": ["box", "db"],
+            })
+        );
+        let stopped = Endpoint::of("blue", model::NetworkPlace::default());
+        assert_eq!(stopped.endpoint_id, "");
     }
 }

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::Result;
 use crate::attach::Client;
-use crate::model::{RemoveOptions, Update};
+use crate::model::{EndpointSpec, RemoveOptions, Update};
 
 /// The answer to a command.
 pub(super) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -43,6 +43,22 @@ pub(crate) enum Command {
         update: Box<Update>,
         /// Gives warnings.
         reply: Reply<Vec<String>>,
+    },
+    /// Legal at any time before removal, live while it runs.
+    Connect {
+        /// The network, by name, id or the first digits of an id.
+        network: String,
+        /// What is asked of it.
+        settings: Box<EndpointSpec>,
+        /// Answered when the container is on it.
+        reply: Reply<()>,
+    },
+    /// Legal at any time before removal, live while it runs.
+    Disconnect {
+        /// The network, by name, id or the first digits of an id.
+        network: String,
+        /// Answered when the container is off it.
+        reply: Reply<()>,
     },
     /// Legal when it does not run, or with force.
     Remove {

@@ -19,7 +19,7 @@ use wharf_sys::rooted::Root;
 
 use super::record::{Paths, Record};
 use super::snapshot::Snapshot;
-use super::{log_options, merge, task, validate};
+use super::{log_options, merge, network, task, validate};
 use crate::blocking::{blocking, to_the_end};
 use crate::model::{
     ContainerSpec, ContainerState, CreateRequest, Created, MountPoint, NamespaceMode, NetworkMode,
@@ -76,6 +76,7 @@ impl Prepared {
         merge::host_defaults(engine, &mut spec);
         log_options::bounds(&spec.host)?;
         resolve_references(engine, &mut spec)?;
+        warnings.extend(network::settle(engine, &mut spec)?);
         let wanted = mounts::wanted(&spec, inherited(engine, &spec)?)?;
 
         let id = ids::generate();

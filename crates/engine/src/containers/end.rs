@@ -44,6 +44,7 @@ pub(super) async fn clean_up(engine: &Engine, snapshot: &Arc<Snapshot>) {
 /// Undoes a start whose row could not be written.
 pub(super) async fn abandon(engine: &Engine, snapshot: &Arc<Snapshot>) {
     bury(engine, snapshot).await;
+    leave_networks(engine, snapshot).await;
     clean_up(engine, snapshot).await;
 }
 
@@ -56,8 +57,30 @@ pub(super) fn state(before: &ContainerState, exit: &Exit) -> ContainerState {
         error: exit.error.clone().unwrap_or_default(),
         oom_killed: exit.oom_killed,
         finished_at: exit.finished_at,
+        endpoints: std::collections::BTreeMap::new(),
+        ports: Vec::new(),
         ..before.clone()
     }
+}
+
+/// Its places in networks and its ports are free from here on: whoever hears of the end may have
+/// them.
+pub(super) async fn leave_networks(engine: &Engine, snapshot: &Arc<Snapshot>) {
+    if snapshot.state.endpoints.is_empty() {
+        return;
+    }
+    let (networks, leaving) = (engine.0.networks.clone(), Arc::clone(snapshot));
+    let left = blocking(move || {
+        networks.free(leaving.id(), &leaving.state.endpoints);
+        Ok(())
+    });
+    if let Err(error) = left.await {
+        tracing::warn!(id = snapshot.id(), %error, "a container's networks were not left");
+    }
+    let (networks, leaving) = (engine.0.networks.clone(), Arc::clone(snapshot));
+    tokio::task::spawn_blocking(move || {
+        networks.detach(leaving.id(), &leaving.state.endpoints);
+    });
 }
 
 /// `die`, with the true time of the end, after the volumes' `unmount`.
@@ -85,6 +108,7 @@ pub(super) fn events(snapshot: &Snapshot, exit: &Exit) -> Vec<Event> {
         told.push(oom);
     }
     told.push(die);
+    told.extend(super::network::events(snapshot, "disconnect"));
     told
 }
 

@@ -1,12 +1,15 @@
 //! `/etc/hostname`, `/etc/hosts` and `/etc/resolv.conf` of a container.
 //!
 //! Files of the engine's in the container's directory, bound over the image's. They are written
-//! anew at each start, and the container may change them while it runs.
+//! anew at each start, and the container may change them while it runs: what the engine changes
+//! then (a network joined or left) it changes in place, line by line.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::record::{Paths, Record};
+use super::resolv_conf::{self, Answering, ResolvConf, Wanted};
 use crate::EngineOptions;
 use crate::model::NetworkMode;
 use crate::oci::EtcFiles;
@@ -23,6 +26,19 @@ const LOCAL_HOSTS: &str = "127.0.0.1\tlocalhost\n\
 /// Longest host file that is copied.
 const MAX_FILE: u64 = 1 << 20;
 
+/// What a container's networks say for its files.
+#[derive(Debug, Clone)]
+pub(super) struct Surroundings {
+    /// Its own addresses.
+    pub(super) own: Vec<IpAddr>,
+    /// Addresses and names of linked containers.
+    pub(super) linked: Vec<(IpAddr, String)>,
+    /// What `host-gateway` stands for.
+    pub(super) gateways: Vec<IpAddr>,
+    /// Who answers for names.
+    pub(super) answering: Answering,
+}
+
 /// Where they are.
 pub(crate) fn files(paths: &Paths) -> EtcFiles {
     EtcFiles {
@@ -38,28 +54,89 @@ pub(super) fn write(
     paths: &Paths,
     hostname: &str,
     options: &EngineOptions,
+    around: &Surroundings,
 ) -> Result<EtcFiles> {
     let files = files(paths);
     let host = &record.spec.host;
-    let shares_host = host.network == NetworkMode::Host;
-    let hosts = if shares_host {
+    let hosts = if host.network == NetworkMode::Host {
         read(Path::new("/etc/hosts"))
     } else {
         LOCAL_HOSTS.to_owned()
     };
-    put(&files.hosts, &with_extra_hosts(hosts, &host.extra_hosts))?;
+    let mut hosts = with_extra_hosts(hosts, &host.extra_hosts, &around.gateways)?;
+    for (address, names) in &around.linked {
+        hosts.push_str(&format!("{address}\t{names}\n"));
+    }
+    let own = own_names(hostname, &record.spec.domainname);
+    for address in &around.own {
+        hosts.push_str(&format!("{address}\t{own}\n"));
+    }
+    put(&files.hosts, &hosts)?;
     put(&files.hostname, &format!("{hostname}\n"))?;
-    let resolv = resolv_conf(
-        &read(Path::new("/etc/resolv.conf")),
-        Resolver {
-            servers: either(&host.dns, &options.dns),
-            options: either(&host.dns_options, &options.dns_options),
-            search: either(&host.dns_search, &options.dns_search),
-        },
-        shares_host,
-    );
-    put(&files.resolv_conf, &resolv)?;
+    put(
+        &files.resolv_conf,
+        &resolv(record, options, around.answering).text,
+    )?;
     Ok(files)
+}
+
+/// The container's resolv.conf, and whom the engine asks for it.
+pub(super) fn resolv(record: &Record, options: &EngineOptions, answering: Answering) -> ResolvConf {
+    let host = &record.spec.host;
+    let wanted = Wanted {
+        servers: either(&host.dns, &options.dns),
+        options: either(&host.dns_options, &options.dns_options),
+        search: either(&host.dns_search, &options.dns_search),
+    };
+    resolv_conf::make(&read(Path::new("/etc/resolv.conf")), wanted, answering)
+}
+
+/// `box.example box`, or `box`.
+pub(super) fn own_names(hostname: &str, domainname: &str) -> String {
+    if domainname.is_empty() {
+        hostname.to_owned()
+    } else {
+        format!("{hostname}.{domainname} {hostname}")
+    }
+}
+
+/// Adds lines to a running container's hosts file.
+pub(super) fn add_hosts(paths: &Paths, addresses: &[IpAddr], names: &str) -> Result<()> {
+    let path = paths.etc("hosts");
+    let mut hosts = read(&path);
+    if !hosts.is_empty() && !hosts.ends_with('\n') {
+        hosts.push('\n');
+    }
+    for address in addresses {
+        hosts.push_str(&format!("{address}\t{names}\n"));
+    }
+    put(&path, &hosts)
+}
+
+/// Takes the lines of these addresses out of a running container's hosts file.
+pub(super) fn remove_hosts(paths: &Paths, addresses: &[IpAddr]) -> Result<()> {
+    let path = paths.etc("hosts");
+    let hosts = read(&path);
+    let gone = |line: &&str| {
+        let first = line.split_whitespace().next();
+        let address = first.and_then(|word| word.parse::<IpAddr>().ok());
+        !address.is_some_and(|address| addresses.contains(&address))
+    };
+    let kept: String = hosts
+        .lines()
+        .filter(gone)
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    put(&path, &kept)
+}
+
+/// Gives a running container another resolv.conf, unless somebody changed the one that it has.
+pub(super) fn replace_resolv(paths: &Paths, from: &ResolvConf, to: &ResolvConf) -> Result<()> {
+    let path = paths.etc("resolv.conf");
+    if from == to || read(&path) != from.text {
+        return Ok(());
+    }
+    put(&path, &to.text)
 }
 
 fn either<'a>(own: &'a [String], default: &'a [String]) -> &'a [String] {
@@ -74,128 +151,72 @@ fn read(path: &Path) -> String {
     }
 }
 
+/// The file stays the same one: it is bound into the container.
 fn put(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text)
         .map_err(|error| Error::Internal(format!("write {}: {error}", path.display())))
 }
 
-fn with_extra_hosts(mut hosts: String, extra: &[String]) -> String {
+fn with_extra_hosts(mut hosts: String, extra: &[String], gateways: &[IpAddr]) -> Result<String> {
     if !hosts.is_empty() && !hosts.ends_with('\n') {
         hosts.push('\n');
     }
     for line in extra {
-        if let Some((name, address)) = line.split_once([':', '=']) {
-            let bare = address
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'))
-                .unwrap_or(address);
-            hosts.push_str(&format!("{bare}\t{name}\n"));
+        let Some((name, address)) = line.split_once([':', '=']) else {
+            continue;
+        };
+        if address == "host-gateway" {
+            if gateways.is_empty() {
+                return Err(Error::InvalidArgument(
+                    "unable to derive the IP value for host-gateway".to_owned(),
+                ));
+            }
+            for gateway in gateways {
+                hosts.push_str(&format!("{gateway}\t{name}\n"));
+            }
+            continue;
         }
+        let bare = address
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(address);
+        hosts.push_str(&format!("{bare}\t{name}\n"));
     }
-    hosts
-}
-
-/// What was asked for in place of the host's.
-#[derive(Clone, Copy)]
-struct Resolver<'a> {
-    servers: &'a [String],
-    options: &'a [String],
-    search: &'a [String],
-}
-
-/// The host's resolv.conf, with what was asked for in place of its parts. A server on the host's
-/// loopback cannot be reached from another network namespace and is left out.
-fn resolv_conf(host: &str, wanted: Resolver<'_>, shares_host: bool) -> String {
-    let nothing_wanted =
-        wanted.servers.is_empty() && wanted.options.is_empty() && wanted.search.is_empty();
-    if shares_host && nothing_wanted {
-        return host.to_owned();
-    }
-    let of_host = |keyword: &str| -> Vec<String> {
-        host.lines()
-            .filter_map(|line| line.trim().strip_prefix(keyword))
-            .filter(|rest| rest.starts_with([' ', '\t']))
-            .flat_map(str::split_whitespace)
-            .map(str::to_owned)
-            .collect()
-    };
-    let reachable = |server: &String| {
-        shares_host
-            || !server
-                .split('%')
-                .next()
-                .and_then(|address| address.parse::<std::net::IpAddr>().ok())
-                .is_some_and(|address| address.is_loopback())
-    };
-    let servers: Vec<String> = if wanted.servers.is_empty() {
-        of_host("nameserver")
-            .into_iter()
-            .filter(reachable)
-            .collect()
-    } else {
-        wanted.servers.to_vec()
-    };
-    let or_host = |own: &[String], keyword: &str| {
-        if own.is_empty() {
-            of_host(keyword)
-        } else {
-            own.to_vec()
-        }
-    };
-    let mut text = String::new();
-    for server in servers {
-        text.push_str(&format!("nameserver {server}\n"));
-    }
-    let search = or_host(wanted.search, "search");
-    // `--dns-search .` asks for none.
-    if !search.is_empty() && search != ["."] {
-        text.push_str(&format!("search {}\n", search.join(" ")));
-    }
-    let options = or_host(wanted.options, "options");
-    if !options.is_empty() {
-        text.push_str(&format!("options {}\n", options.join(" ")));
-    }
-    text
+    Ok(hosts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HOST: &str = "# made by nobody\nnameserver 127.0.0.53\nnameserver 9.9.9.9\nsearch lan corp\noptions edns0 trust-ad\n";
-
-    fn resolver<'a>(servers: &'a [String], search: &'a [String]) -> Resolver<'a> {
-        Resolver {
-            servers,
-            options: &[],
-            search,
-        }
-    }
-
     #[test]
-    fn the_hosts_loopback_resolver_is_left_out_of_a_private_network() {
-        assert_eq!(
-            resolv_conf(HOST, resolver(&[], &[]), false),
-            "nameserver 9.9.9.9\nsearch lan corp\noptions edns0 trust-ad\n"
-        );
-        assert_eq!(resolv_conf(HOST, resolver(&[], &[]), true), HOST);
-    }
-
-    #[test]
-    fn what_is_asked_for_takes_the_place_of_the_hosts() {
-        assert_eq!(
-            resolv_conf(HOST, resolver(&["1.1.1.1".into()], &[".".into()]), false),
-            "nameserver 1.1.1.1\noptions edns0 trust-ad\n"
-        );
-    }
-
-    #[test]
-    fn extra_hosts_are_appended() {
+    fn extra_hosts_are_appended_and_the_host_has_its_address() {
         let hosts = with_extra_hosts(
             LOCAL_HOSTS.to_owned(),
-            &["db:10.0.0.1".into(), "six=[fe80::1]".into()],
-        );
-        assert!(hosts.ends_with("ip6-allrouters\n10.0.0.1\tdb\nfe80::1\tsix\n"));
+            &[
+                "db:10.0.0.1".into(),
+                "six=[fe80::1]".into(),
+                "host:host-gateway".into(),
+            ],
+            &["172.17.0.1".parse().unwrap()],
+        )
+        .unwrap();
+        assert!(hosts.ends_with("ip6-allrouters\n10.0.0.1\tdb\nfe80::1\tsix\n172.17.0.1\thost\n"));
         assert!(hosts.starts_with("127.0.0.1\tlocalhost\n::1\tlocalhost"));
+        assert!(with_extra_hosts(String::new(), &["a:host-gateway".into()], &[]).is_err());
+    }
+
+    #[test]
+    fn a_running_containers_hosts_change_line_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::new(dir.path(), dir.path(), "x");
+        fs::create_dir_all(&paths.data).unwrap();
+        put(&paths.etc("hosts"), "127.0.0.1\tlocalhost\n# mine").unwrap();
+        let address: IpAddr = "10.0.0.2".parse().unwrap();
+        add_hosts(&paths, &[address], "box").unwrap();
+        let text = read(&paths.etc("hosts"));
+        assert_eq!(text, "127.0.0.1\tlocalhost\n# mine\n10.0.0.2\tbox\n");
+        remove_hosts(&paths, &[address]).unwrap();
+        assert_eq!(read(&paths.etc("hosts")), "127.0.0.1\tlocalhost\n# mine\n");
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn resolve(engine: &Engine, snapshot: &Snapshot) -> Result<Namespaces
     Ok(Namespaces {
         network: match &host.network {
             _ if spec.network_disabled => NetworkNs::Private,
-            NetworkMode::Default | NetworkMode::Bridge | NetworkMode::None => NetworkNs::Private,
+            NetworkMode::Default
+            | NetworkMode::Bridge
+            | NetworkMode::Named(_)
+            | NetworkMode::None => NetworkNs::Private,
             NetworkMode::Host => NetworkNs::Host,
             NetworkMode::Path(path) => NetworkNs::Join(named(path)?),
             NetworkMode::Container(id) => {

@@ -49,6 +49,7 @@ pub(super) struct Filter {
     ids: Vec<Regex>,
     exited: Vec<i32>,
     ports: Vec<(u16, u16, String)>,
+    published: Vec<(u16, u16, String)>,
     is_task: Option<bool>,
     raw: Filters,
     /// Creation times that bound from above (`before`) and below (`since`), with the ids.
@@ -111,14 +112,16 @@ impl Filter {
             .iter()
             .map(|port| port_range(port))
             .collect::<Result<_>>()?;
-        for port in all("publish") {
-            port_range(port)?;
-        }
+        let published = all("publish")
+            .iter()
+            .map(|port| port_range(port))
+            .collect::<Result<_>>()?;
         Ok(Filter {
             names: patterns(all("name"))?,
             ids: patterns(all("id"))?,
             exited,
             ports,
+            published,
             is_task: filters::truth(filters, "is-task")?,
             before: bound("before")?,
             since: bound("since")?,
@@ -152,24 +155,44 @@ impl Filter {
             && (self.exited.is_empty()
                 || (snapshot.state.status == Status::Exited
                     && self.exited.contains(&snapshot.state.exit_code)))
-            && (!self.uses("expose")
-                || spec.exposed_ports.iter().any(|port| self.exposes(port)))
-            // Nothing can be published yet.
-            && !self.uses("publish")
+            && (!self.uses("expose") || spec.exposed_ports.iter().any(|port| self.exposes(port)))
+            && (!self.uses("publish") || self.publishes(snapshot))
             && self.is_task != Some(true)
             && self.any("health", |health| health == "none")
             && self.any("isolation", |isolation| isolation == "default")
-            && self.any("status", |status| status == status_word(snapshot.state.status))
-            && self.any("network", |network| network == network_mode(&spec.host.network))
+            && self.any("status", |status| {
+                status == status_word(snapshot.state.status)
+            })
+            && self.any("network", |network| {
+                // Joined namespaces, and containers of before there were networks.
+                (spec.networks.is_empty() && network == network_mode(&spec.host.network))
+                    || spec.networks.iter().any(|(name, endpoint)| {
+                        network == name
+                            || (!network.is_empty() && endpoint.network.starts_with(network))
+                    })
+            })
             && self.any("volume", |volume| mounts(snapshot, volume))
-            && self.before.as_ref().is_none_or(|(created, id)| {
-                record.created < *created && record.id != *id
-            })
-            && self.since.as_ref().is_none_or(|(created, id)| {
-                record.created > *created && record.id != *id
-            })
+            && self
+                .before
+                .as_ref()
+                .is_none_or(|(created, id)| record.created < *created && record.id != *id)
+            && self
+                .since
+                .as_ref()
+                .is_none_or(|(created, id)| record.created > *created && record.id != *id)
             && (!self.uses("ancestor") || self.ancestors.iter().any(|a| descends(snapshot, a)))
             && filters::labels_match(&self.raw, &spec.labels)
+    }
+
+    /// By the container's ports, as dockerd has it.
+    fn publishes(&self, snapshot: &Snapshot) -> bool {
+        self.published.iter().any(|(first, last, protocol)| {
+            snapshot.state.ports.iter().any(|bound| {
+                bound.protocol.to_string() == *protocol
+                    && bound.container.first <= *last
+                    && *first <= bound.container.last
+            })
+        })
     }
 
     fn exposes(&self, port: &str) -> bool {
@@ -240,6 +263,7 @@ pub(crate) fn status_word(status: Status) -> &'static str {
 pub(crate) fn network_mode(mode: &NetworkMode) -> String {
     match mode {
         NetworkMode::Default | NetworkMode::Bridge => "bridge".to_owned(),
+        NetworkMode::Named(name) => name.clone(),
         NetworkMode::None => "none".to_owned(),
         NetworkMode::Host => "host".to_owned(),
         NetworkMode::Container(id) => format!("container:{id}"),
@@ -323,6 +347,7 @@ pub(super) fn summary(snapshot: &Snapshot, image: String, now: i64) -> Container
         },
         mounts: record.mount_points(),
         exposed_ports: record.spec.exposed_ports.clone(),
+        networks: super::network::places(snapshot),
         size: None,
     }
 }

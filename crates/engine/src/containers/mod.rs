@@ -22,12 +22,16 @@ pub(crate) mod etc;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod joins;
+mod links;
 mod list;
+mod live;
 pub(crate) mod log_options;
 mod merge;
+mod network;
 pub(crate) mod record;
 pub(crate) mod registry;
 mod remove;
+mod resolv_conf;
 mod restore;
 mod rootfs;
 mod signal;
@@ -55,8 +59,8 @@ use crate::shim;
 use crate::{Engine, Error, Result, clock, filters};
 
 pub(crate) use command::Command;
-pub(crate) use list::network_mode;
 pub(crate) use registry::Registry;
+pub(crate) use resolv_conf::Upstream;
 pub(crate) use restore::restore;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use task::not_running;
@@ -244,6 +248,7 @@ impl Engine {
             } else {
                 String::new()
             },
+            networks: network::places(&snapshot),
             storage_form: self.0.storage_form().to_owned(),
             state: snapshot.state.clone(),
         })

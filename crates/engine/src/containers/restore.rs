@@ -25,7 +25,7 @@ use wharf_store::{Batch, DiffId};
 use super::create::remove_dir;
 use super::record::{Document, KIND, Paths, Record};
 use super::snapshot::Snapshot;
-use super::{cgroup, end, task};
+use super::{cgroup, end, live, network, task};
 use crate::blocking::blocking;
 use crate::model::{ContainerState, RemoveOptions, Status};
 use crate::shim::{self, Exit, Watch};
@@ -87,6 +87,7 @@ pub(crate) async fn restore(engine: &Engine) -> Result<()> {
             Err(error) => tracing::error!(%error, "a container was not restored"),
         }
     }
+    reconcile_networks(engine).await?;
     let engine = engine.clone();
     tokio::spawn(async move {
         for id in removing {
@@ -104,6 +105,26 @@ pub(crate) async fn restore(engine: &Engine) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// The kernel's side of the networks, now that it is known who is on them.
+async fn reconcile_networks(engine: &Engine) -> Result<()> {
+    let reconciling = engine.clone();
+    blocking(move || {
+        let inner = &reconciling.0;
+        let running: Vec<Arc<Snapshot>> = inner
+            .containers
+            .all()
+            .into_iter()
+            .filter(|snapshot| snapshot.is_running())
+            .collect();
+        inner.networks.reconcile(&running)?;
+        for snapshot in &running {
+            live::start_resolver(&reconciling, snapshot);
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// A container that was running, as it was found.
@@ -238,6 +259,17 @@ async fn take(engine: &Engine, found: Found) -> Option<String> {
         How::Unchanged => settled(engine, Document { record, state }),
         How::Running(watch, now) => {
             let paused = state.status == Status::Paused;
+            let mut state = state;
+            if !matches!(state.status, Status::Running | Status::Paused) {
+                // The daemon died before the row of the start was written.
+                let (exec, mut told) = (paths.exec.clone(), state);
+                state = blocking(move || {
+                    network::recall(&exec, &mut told);
+                    Ok(told)
+                })
+                .await
+                .unwrap_or_default();
+            }
             let state = ContainerState {
                 status: if paused {
                     Status::Paused
@@ -250,6 +282,10 @@ async fn take(engine: &Engine, found: Found) -> Option<String> {
                 error: String::new(),
                 ..state
             };
+            engine
+                .0
+                .networks
+                .adopt(network::who(&record), &state.endpoints, &state.ports);
             journal_start(engine, &record, &state).await;
             task::spawn(engine, record, state, paths, Some(watch));
             None

@@ -1,8 +1,9 @@
 //! A start, step by step, each with its undo.
 //!
 //! ```text
-//!   namespaces to join -> directories -> files of /etc -> bind sources -> layers' mounts
-//!     -> user, from the container's own tree -> specification -> shim (init waits)
+//!   namespaces to join -> directories -> places in networks, promised -> files of /etc
+//!     -> bind sources -> layers' mounts -> user, from the container's own tree -> specification
+//!     -> shim (init waits) -> interfaces, ports
 //!     -> watched -> clients that attached before are joined -> init goes
 //! ```
 //! Up to the shim everything blocks and happens off the async threads. Nothing is durable here:
@@ -19,12 +20,15 @@ use rustix::fs::{Mode, OFlags};
 use wharf_runtime::shim::{LogPlan, PlanRootfs, ShimPlan, Size, SpawnError};
 
 use super::create::{ensure_dirs, remove_dir};
+use super::resolv_conf::Answering;
 use super::snapshot::Snapshot;
-use super::{cgroup, etc, joins, log_options, user};
+use super::{cgroup, etc, joins, links, live, log_options, network, user};
 use crate::attach::Client;
 use crate::blocking::blocking;
 use crate::host::cgroup_path;
+use crate::model::ContainerSpec;
 use crate::mounts::{self, Mount, MountSource};
+use crate::networks::Seats;
 use crate::oci::{self, Assembly, EtcFiles, Namespaces, NetworkNs, UtsNs};
 use crate::shim::{self, NotStarted, Watch};
 use crate::undo::Undo;
@@ -41,6 +45,8 @@ pub(super) struct Started {
     pub(super) watch: Watch,
     /// Dropped once others may see that it runs.
     pub(super) volumes: Held,
+    /// Its places in networks.
+    pub(super) seats: Seats,
 }
 
 /// Starts it. On an error nothing is left of the run.
@@ -50,12 +56,12 @@ pub(super) async fn run(
     waiting: Vec<Client>,
 ) -> Result<Started> {
     let preparing = (engine.clone(), Arc::clone(snapshot));
-    let (undo, volumes) = blocking(move || {
+    let (undo, seats, volumes) = blocking(move || {
         let (engine, snapshot) = preparing;
         prepare(&engine, &snapshot)
     })
     .await?;
-    match release(snapshot, waiting).await {
+    match release(snapshot, waiting, seats).await {
         Ok(started) => {
             undo.keep();
             Ok(Started { volumes, ..started })
@@ -72,7 +78,7 @@ pub(super) async fn run(
 }
 
 /// Everything up to a shim whose container waits. Blocks.
-fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Held)> {
+fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Seats, Held)> {
     let inner = &engine.0;
     let spec = &snapshot.record.spec;
     let namespaces = joins::resolve(engine, snapshot)?;
@@ -82,7 +88,15 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Held)> {
     // It starts on another processor while the rest is prepared on this one.
     let shim = inner.shim.begin(snapshot.id()).map_err(not_started)?;
     let hostname = hostname(snapshot, &namespaces);
-    let files = files(engine, snapshot, &namespaces, &hostname)?;
+    let mut seats = network::reserve(&inner.networks, &snapshot.record)?;
+    let back = (inner.networks.clone(), snapshot.id().to_owned());
+    let reserved = seats.endpoints();
+    undo.push("reserve places in networks", move || {
+        back.0.release(&back.1, &reserved);
+        Ok(())
+    });
+    let linked = links::resolve(engine, snapshot)?;
+    let files = files(engine, snapshot, &namespaces, &hostname, &seats, &linked)?;
     let mut mounts = snapshot.record.mounts.clone();
     mounts.extend(mounts::tmpfs_mounts(&spec.host.tmpfs)?);
     let volumes = Held::ready(engine, snapshot.id(), &mut mounts)?;
@@ -95,8 +109,9 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Held)> {
         Vec::new()
     };
     let cgroup = cgroup_path(&inner.options, spec, snapshot.id());
+    let with_links = linked_spec(snapshot, &linked);
     let oci_spec = oci::assemble(&Assembly {
-        spec,
+        spec: with_links.as_ref().unwrap_or(spec),
         command: &snapshot.record.command(),
         user: &user,
         hostname: &hostname,
@@ -136,11 +151,18 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Held)> {
     });
     let spawned = shim.create(&plan, &lower).map_err(not_started)?;
     tracing::debug!(id = snapshot.id(), shim = spawned.shim, "a shim holds it");
-    Ok((undo, volumes))
+    let who = network::who(&snapshot.record);
+    inner
+        .networks
+        .attach(who, &mut seats, spawned.pid)
+        .map_err(network::setting_up)?;
+    network::note(&snapshot.paths.exec, &seats)?;
+    live::resolve_names(engine, &snapshot.record, spawned.pid, &seats);
+    Ok((undo, seats, volumes))
 }
 
 /// From a container that waits to one that runs.
-async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>) -> Result<Started> {
+async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>, seats: Seats) -> Result<Started> {
     let dir = &snapshot.paths.exec;
     let gone = || Error::Internal("the container's shim left before the start".to_owned());
     let (mut watch, state) = Watch::open(dir).await?.ok_or_else(gone)?;
@@ -160,6 +182,7 @@ async fn release(snapshot: &Arc<Snapshot>, waiting: Vec<Client>) -> Result<Start
         at: watch.started().await.unwrap_or_else(clock::now),
         watch,
         volumes: Held::default(),
+        seats,
     })
 }
 
@@ -186,6 +209,21 @@ fn start_error(error: &NotStarted) -> Error {
         },
         _ => Error::Internal(message),
     }
+}
+
+/// The specification with what links add to the environment; what the container says itself wins.
+fn linked_spec(snapshot: &Snapshot, linked: &[links::Link]) -> Option<ContainerSpec> {
+    if linked.is_empty() {
+        return None;
+    }
+    let mut spec = snapshot.record.spec.clone();
+    let own = std::mem::take(&mut spec.env);
+    let of_links = linked
+        .iter()
+        .flat_map(|link| link.environment(snapshot.name()));
+    spec.env.extend(of_links);
+    spec.env.extend(own);
+    Some(spec)
 }
 
 /// A fresh directory for the shim. What an earlier run left there is of no more use.
@@ -223,6 +261,8 @@ fn files(
     snapshot: &Snapshot,
     namespaces: &Namespaces,
     hostname: &str,
+    seats: &Seats,
+    linked: &[links::Link],
 ) -> Result<EtcFiles> {
     let inner = &engine.0;
     if let crate::model::NetworkMode::Container(id) = &snapshot.record.spec.host.network
@@ -230,7 +270,31 @@ fn files(
     {
         return Ok(etc::files(&inner.containers.resolve(id)?.paths));
     }
-    etc::write(&snapshot.record, &snapshot.paths, hostname, &inner.options)
+    let around = etc::Surroundings {
+        own: seats.addresses(),
+        linked: linked.iter().flat_map(links::Link::hosts).collect(),
+        gateways: inner.networks.host_gateways(),
+        answering: answering(namespaces, seats),
+    };
+    etc::write(
+        &snapshot.record,
+        &snapshot.paths,
+        hostname,
+        &inner.options,
+        &around,
+    )
+}
+
+fn answering(namespaces: &Namespaces, seats: &Seats) -> Answering {
+    if namespaces.network == NetworkNs::Host {
+        Answering::Host
+    } else if seats.resolves_names() {
+        Answering::Engine
+    } else {
+        Answering::Servers {
+            ipv6: seats.has_ipv6(),
+        }
+    }
 }
 
 /// What `-v /missing:/x` makes on the host, as dockerd does.

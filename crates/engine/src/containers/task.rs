@@ -38,10 +38,10 @@ use super::command::{Command, Purpose, Reply};
 use super::record::{Paths, Record};
 use super::registry::Container;
 use super::snapshot::Snapshot;
-use super::{cgroup, end, remove, signal, start};
+use super::{cgroup, end, live, network, remove, signal, start};
 use crate::attach::Client;
 use crate::blocking::blocking;
-use crate::model::{ContainerState, Event, RemoveOptions, Status, Update};
+use crate::model::{ContainerState, EndpointSpec, Event, RemoveOptions, Status, Update};
 use crate::shim::{self, Watch, WatchEvent};
 use crate::{Engine, Error, Result, events, exec};
 
@@ -155,6 +155,16 @@ impl Task {
             Command::Update { update, reply } => {
                 let _ = reply.send(Box::pin(self.update(*update)).await);
             }
+            Command::Connect {
+                network,
+                settings,
+                reply,
+            } => {
+                let _ = reply.send(Box::pin(self.connect(network, *settings)).await);
+            }
+            Command::Disconnect { network, reply } => {
+                let _ = reply.send(Box::pin(self.disconnect(network)).await);
+            }
             Command::Remove { options, reply } => {
                 Box::pin(self.remove(options, reply)).await;
             }
@@ -239,17 +249,28 @@ impl Task {
             oom_killed: false,
             stopped_by_user: false,
             finished_at: snapshot.state.finished_at,
+            endpoints: started.seats.endpoints(),
+            ports: started.seats.ports,
         };
         let event = snapshot.record.event("start", []);
         self.live = Some(started.watch);
         let _until_others_see_it = started.volumes;
+        let running = Arc::new(Snapshot {
+            state: state.clone(),
+            ..Snapshot::clone(&snapshot)
+        });
         let mounted = end::volume_events(&snapshot, "mount");
-        let told: Vec<Event> = mounted.into_iter().chain([event]).collect();
+        let connected = network::events(&running, "connect");
+        let told: Vec<Event> = mounted
+            .into_iter()
+            .chain(connected)
+            .chain([event])
+            .collect();
         match self.commit(state, &told, |_| {}).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.live = None;
-                end::abandon(&self.engine, &snapshot).await;
+                end::abandon(&self.engine, &running).await;
                 self.start_failed(&error).await;
                 Err(error)
             }
@@ -317,6 +338,8 @@ impl Task {
         };
         let state = end::state(&snapshot.state, &exit);
         let told = end::events(&snapshot, &exit);
+        // Before anybody hears of the end: who waits for it may want the same port.
+        end::leave_networks(&self.engine, &snapshot).await;
         let fallback = state.clone();
         match self
             .commit(state, &told, |snapshot| snapshot.ends += 1)
@@ -457,14 +480,17 @@ impl Task {
             name: name.clone(),
             ..Record::clone(&snapshot.record)
         };
+        let state = network::renamed(&self.engine.0.networks, &record, &snapshot.state);
         match self
-            .commit_record(record, |record| {
+            .commit_both(record, state, |record| {
                 vec![record.event("rename", [("oldName", format!("/{old}"))])]
             })
             .await
         {
             Ok(()) => {
                 registry.release(&old, snapshot.id());
+                let now = self.snapshot();
+                network::tell(&self.engine.0.networks, &now);
                 Ok(())
             }
             Err(error) => {
@@ -483,27 +509,50 @@ impl Task {
             )));
         }
         let mut record = Record::clone(&snapshot.record);
+        let changes = live::Changes::of(&update);
         let warnings = super::update::apply(&self.engine, &mut record, update)?;
         if snapshot.is_running() {
             cgroup::limit(&self.engine, &snapshot, &record.spec.host.resources).await?;
         }
-        self.commit_record(record, |record| vec![record.event("update", [])])
+        let state = live::update(&self.engine, &snapshot, &mut record, changes).await?;
+        self.commit_both(record, state, |record| vec![record.event("update", [])])
             .await?;
         Ok(warnings)
     }
 
-    async fn commit_record(
+    async fn connect(&mut self, network: String, settings: EndpointSpec) -> Result<()> {
+        let snapshot = self.snapshot();
+        live::must_stay(&snapshot)?;
+        let changed = live::connect(&self.engine, &snapshot, network, settings).await?;
+        self.commit_both(changed.record, changed.state, |_| changed.told)
+            .await
+    }
+
+    async fn disconnect(&mut self, network: String) -> Result<()> {
+        let snapshot = self.snapshot();
+        live::must_stay(&snapshot)?;
+        let changed = live::disconnect(&self.engine, &snapshot, network).await?;
+        self.commit_both(changed.record, changed.state, |_| changed.told)
+            .await
+    }
+
+    /// Writes a new record and a new state with their events, then publishes them.
+    async fn commit_both(
         &self,
         record: Record,
+        state: ContainerState,
         told: impl FnOnce(&Record) -> Vec<Event>,
     ) -> Result<()> {
         let mut batch = Batch::new();
-        record.put(&mut batch, &self.snapshot().state);
+        record.put(&mut batch, &state);
         for event in told(&record) {
             events::add(&mut batch, &event)?;
         }
         self.engine.0.commit(batch).await?;
-        self.publish(|snapshot| snapshot.record = Arc::new(record));
+        self.publish(|snapshot| {
+            snapshot.record = Arc::new(record);
+            snapshot.state = state;
+        });
         Ok(())
     }
 

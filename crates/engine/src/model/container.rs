@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::{Endpoint, NetworkPlace};
+use super::port::BoundPorts;
 use super::spec::ContainerSpec;
 
 /// Where a container is in its life.
@@ -55,6 +57,12 @@ pub struct ContainerState {
     pub finished_at: i64,
     /// Ended on request (stop), as opposed to by itself.
     pub stopped_by_user: bool,
+    /// Its places in networks, by the networks' names. Empty when it does not run.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// What is published. Empty when it does not run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<BoundPorts>,
 }
 
 /// A container, whole, as `inspect` needs it: one consistent snapshot.
@@ -94,6 +102,8 @@ pub struct ContainerView {
     pub size: Option<ContainerSize>,
     /// Path of the network namespace, empty when stopped.
     pub sandbox_key: String,
+    /// Its networks, by name.
+    pub networks: BTreeMap<String, NetworkPlace>,
     /// Storage form (`index` or `directory`), shown as the graph driver's name.
     pub storage_form: String,
 }
@@ -154,8 +164,10 @@ pub struct ContainerSummary {
     pub network_mode: String,
     /// Mounts.
     pub mounts: Vec<MountPoint>,
-    /// Exposed ports (`80/tcp`) without a binding.
+    /// Exposed ports (`80/tcp`), published or not.
     pub exposed_ports: Vec<String>,
+    /// Its networks, by name.
+    pub networks: BTreeMap<String, NetworkPlace>,
     /// Sizes, when asked for.
     pub size: Option<ContainerSize>,
 }

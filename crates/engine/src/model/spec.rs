@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::EndpointSpec;
+use super::port::PublishSpec;
+
 /// Everything a container was created with. Image defaults are already merged in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -52,6 +55,10 @@ pub struct ContainerSpec {
     pub exposed_ports: Vec<String>,
     /// No network interfaces at all, not even through a network mode.
     pub network_disabled: bool,
+    /// The interface's address that was asked for container-wide, as older clients do; echoed.
+    pub mac_address: String,
+    /// The networks it is on, or will be when it runs, by name.
+    pub networks: BTreeMap<String, EndpointSpec>,
     /// How it is run on this host.
     pub host: HostSpec,
 }
@@ -74,6 +81,12 @@ pub struct HostSpec {
     pub container_id_file: String,
     /// Network of the container.
     pub network: NetworkMode,
+    /// Ports to publish.
+    pub publish: Vec<PublishSpec>,
+    /// Publish every exposed port, too, on ports of the engine's choice.
+    pub publish_all: bool,
+    /// `container:alias`, on the default network (legacy).
+    pub links: Vec<String>,
     /// IPC namespace.
     pub ipc: NamespaceMode,
     /// PID namespace.
@@ -173,14 +186,16 @@ pub struct Ulimit {
     pub hard: i64,
 }
 
-/// Where a container's network comes from. Bridges come with the networking issue.
+/// Where a container's network comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
-    /// A private namespace with loopback up; what `default` and `bridge` mean until bridges exist.
+    /// On the default bridge network.
     #[default]
     Default,
     /// As [`Self::Default`], but asked for by its name (`bridge`), and echoed so.
     Bridge,
+    /// On a network of somebody's making, by its name or id.
+    Named(String),
     /// A private namespace with loopback only.
     None,
     /// The host's own.
@@ -259,6 +274,13 @@ pub enum MountKind {
 pub struct Update {
     /// New limits; zero fields keep what is there, as Docker does.
     pub resources: Resources,
+    /// Ports to publish from now on.
+    pub publish_add: Vec<PublishSpec>,
+    /// Ports to publish no more. An address or host port that is not named matches any.
+    pub publish_remove: Vec<PublishSpec>,
+    /// Options of endpoints (traffic shaping), by the network's name; they are joined to those
+    /// that are there, and one that is empty is removed.
+    pub endpoint_options: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A request to make a container, before the image's defaults are merged in.

@@ -94,6 +94,8 @@ impl Bench {
             let mut options = EngineOptions::new(self.data(), self.exec(), vec![shim()]);
             options.cgroup_parent.clone_from(&self.cgroup);
             options.init_program = Some(shim().into());
+            // The host's own network is not for tests to change.
+            options.network.bridge = None;
             match Engine::open(options).await {
                 Ok(engine) => {
                     self.engine = Some(engine);

@@ -8,6 +8,7 @@
 
 mod file;
 mod flags;
+mod network;
 mod settings;
 mod table;
 

@@ -37,6 +37,14 @@ impl Program {
         }
     }
 
+    /// The interface of the default network. dockerd's own name only where dockerd stood.
+    pub(super) fn bridge(self) -> &'static str {
+        match self {
+            Self::Wharf => "wharf0",
+            Self::Dockerd => "docker0",
+        }
+    }
+
     fn host(self) -> &'static str {
         match self {
             Self::Wharf => "unix:///run/wharf/wharf.sock",
@@ -133,7 +141,7 @@ impl Settings {
             http_proxy: typed.text("http-proxy").unwrap_or_default(),
             https_proxy: typed.text("https-proxy").unwrap_or_default(),
             no_proxy: typed.text("no-proxy").unwrap_or_default(),
-            engine: engine(typed)?,
+            engine: engine(typed, program)?,
         })
     }
 }
@@ -184,7 +192,7 @@ fn tls(typed: &Typed) -> Option<TlsSettings> {
     })
 }
 
-fn engine(typed: &Typed) -> Result<EngineOptions, ConfigError> {
+fn engine(typed: &Typed, program: Program) -> Result<EngineOptions, ConfigError> {
     let path = |name: &str, usual: &str| {
         let text = typed.text(name).unwrap_or_else(|| usual.into());
         if text.starts_with('/') {
@@ -256,6 +264,7 @@ fn engine(typed: &Typed) -> Result<EngineOptions, ConfigError> {
     {
         return Err(ConfigError::Value(format!("{bad} is not an ip address")));
     }
+    options.network = super::network::read(typed, program)?;
     options.dns_options = typed.list("dns-opts");
     options.dns_search = typed.list("dns-search");
     if let Some(restore) = typed.flag("live-restore") {

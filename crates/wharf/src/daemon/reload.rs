@@ -109,6 +109,7 @@ fn fixed(old: &Settings, new: &Settings) -> Vec<&'static str> {
         ("dns", a.dns != b.dns),
         ("dns-opts", a.dns_options != b.dns_options),
         ("dns-search", a.dns_search != b.dns_search),
+        ("the networks' options", a.network != b.network),
         ("live-restore", a.live_restore != b.live_restore),
         ("shutdown-timeout", a.shutdown_timeout != b.shutdown_timeout),
     ]
