@@ -306,6 +306,39 @@ def main():
     for name, data in requests().items():
         put("engine_api", name, data)
 
+    # A question of a container, and what a server says to it.
+    def name(text):
+        return b"".join(bytes([len(part)]) + part.encode() for part in text.split(".")) + b"\0"
+
+    def message(flags, counts, body):
+        return b"\x12\x34" + flags + b"".join(count.to_bytes(2) for count in counts) + body
+
+    edns = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+    address = b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x02"
+    soa = b"\xc0\x0c\0\x06\0\x01\0\0\0\x3c\0\x16\0\0" + bytes(19) + b"\x3c"
+    for case, host, kind, answer in [
+        ("a", "Web.test", 1, (1, 0, address)),
+        ("aaaa", "web", 28, (0, 1, soa)),
+        ("ptr", "2.0.17.172.in-addr.arpa", 12, (0, 0, b"")),
+    ]:
+        asked = name(host) + kind.to_bytes(2) + b"\0\x01"
+        question = message(b"\x01\0", (1, 0, 0, 1), asked + edns)
+        answers, authorities, records = answer
+        reply = message(b"\x81\x80", (1, answers, authorities, 0), asked + records)
+        put("dns", case, len(question).to_bytes(2) + question + reply)
+
+    plugins = [{"type": "bridge", "capabilities": {"mac": True}}, {"type": "tuning"}]
+    put("cni", "list", text({"cniVersion": "1.0.0", "name": "net", "plugins": plugins}))
+    put("cni", "one", text({"cniVersion": "0.4.0", "name": "net", "type": "ptp"}))
+    made = {
+        "cniVersion": "1.1.0",
+        "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:01", "sandbox": "/proc/1/ns/net"}],
+        "ips": [{"address": "10.1.0.2/24", "gateway": "10.1.0.1", "interface": 0}],
+        "routes": [{"dst": "0.0.0.0/0"}],
+        "dns": {"nameservers": ["10.1.0.1"]},
+    }
+    put("cni", "result", text(made))
+
 
 if __name__ == "__main__":
     main()

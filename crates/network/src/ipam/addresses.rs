@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(small.take_next().unwrap(), ip("10.0.0.2"));
         assert_eq!(
             small.take_next().unwrap_err().to_string(),
-            "no available IPv4 addresses in 10.0.0.0/30"
+            "no available IPv4 addresses on this network's address pools"
         );
         let mut pair = of("10.0.0.0/31", None, &[]);
         assert_eq!(pair.take_next().unwrap(), ip("10.0.0.0"));

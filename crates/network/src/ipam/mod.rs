@@ -60,13 +60,13 @@ pub enum IpamError {
     #[error("all predefined address pools have been fully subnetted")]
     NoSubnet(Family),
     /// Every address of the range is in use.
-    #[error("no available {family} addresses in {0}", family = Family::of_net(.0))]
+    #[error("no available {family} addresses on this network's address pools", family = Family::of_net(.0))]
     NoAddress(IpNet),
     /// The one asked for is in use, or not for use.
     #[error("Address already in use")]
     InUse(IpAddr),
     /// The one asked for is not of this subnet.
-    #[error("{address} is not in {subnet}")]
+    #[error("requested address is out of range")]
     Outside {
         /// Asked for.
         address: IpAddr,

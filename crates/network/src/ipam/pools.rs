@@ -24,7 +24,7 @@ struct Pool {
     size: u8,
 }
 
-/// Where subnets come from, in the order they are tried.
+/// Where subnets come from, in the order they are tried: by address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pools(Vec<Pool>);
 
@@ -41,6 +41,8 @@ impl Pools {
             }
             all.push(Pool { base, size });
         }
+        // By address, as dockerd tries them, whatever the order they were written in.
+        all.sort_by_key(|pool: &Pool| (number(pool.base.network()), pool.base.prefix_len()));
         let has = |family| all.iter().any(|pool| Family::of_net(&pool.base) == family);
         let (v4, v6) = (has(Family::V4), has(Family::V6));
         if !v4 {
@@ -126,7 +128,13 @@ fn unique_local(seed: u64) -> Option<Ipv6Net> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
 
     fn net(text: &str) -> IpNet {
         text.parse().unwrap()
@@ -178,6 +186,43 @@ mod tests {
         assert_eq!(first, net("fd12:3456:789a::/64").trunc());
         let second = pools.allocate(Family::V6, &[first]).unwrap();
         assert_eq!(second, net("fd12:3456:789a:1::/64"));
+    }
+
+    #[test]
+    fn pools_are_tried_by_address_as_dockerd_does() {
+        let pools = [(net("10.20.0.0/16"), 24), (net("10.10.0.0/16"), 24)];
+        let pools = Pools::new(&pools, 7).unwrap();
+        assert_eq!(
+            pools.allocate(Family::V4, &[]).unwrap(),
+            net("10.10.0.0/24")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_subnet_overlaps_what_is_in_use(
+            sizes in proptest::collection::vec((any::<u32>(), 8_u8..=32), 0..40),
+            base in 0_u8..=16,
+            size in 16_u8..=28,
+        ) {
+            let base = IpNet::new(ip("10.0.0.0"), 8 + base.min(size - 8)).unwrap();
+            let pools = Pools::new(&[(base, size)], 7).unwrap();
+            let mut taken: Vec<IpNet> = sizes
+                .into_iter()
+                .map(|(host, length)| {
+                    let address = Ipv4Addr::from(0x0a00_0000 | (host & 0xff_ffff));
+                    IpNet::new(address.into(), length).unwrap().trunc()
+                })
+                .collect();
+            for _ in 0..20 {
+                let Ok(subnet) = pools.allocate(Family::V4, &taken) else {
+                    break;
+                };
+                prop_assert!(base.contains(&subnet) && subnet.prefix_len() == size);
+                prop_assert!(!taken.iter().any(|taken| overlap(taken, &subnet)));
+                taken.push(subnet);
+            }
+        }
     }
 
     #[test]
