@@ -10,7 +10,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wharf_tests::{Answer, Archive, Client, Daemon, image_archive, layer_tar, raw, request};
+use wharf_tests::{
+    Answer, Archive, Client, Daemon, Options, image_archive, layer_tar, raw, request,
+};
 
 fn load(daemon: &Daemon, archive: &[u8]) -> Answer {
     request(
@@ -351,4 +353,76 @@ fn an_image_whose_system_directories_are_links_starts_inside_or_not_at_all() {
             );
         }
     }
+}
+
+#[test]
+fn a_disk_filled_by_a_container_fails_cp_and_commit_and_is_said() {
+    let daemon = Daemon::start_with(Options {
+        flags: Vec::new(),
+        prepare: "mkdir -p \"$WHARF_TEST_DIR/data\"; \
+                  mount -t tmpfs -o size=24m tmpfs \"$WHARF_TEST_DIR/data\""
+            .into(),
+    });
+    let full = "no space left on device";
+    let said = |ran: wharf_tests::Ran| {
+        assert_ne!(ran.code, 0, "{}", ran.line);
+        let text = (ran.stdout + &ran.stderr).to_lowercase();
+        // The second is how the database says it.
+        assert!(
+            text.contains(full) || text.contains("database or disk is full"),
+            "{}: {text}",
+            ran.line
+        );
+    };
+    // Loading what does not fit.
+    let big = vec![0x5a_u8; 40 << 20];
+    let layer = Archive::new().file("big", 0o644, &big).finish();
+    let archive = daemon.dir().join("big.tar");
+    std::fs::write(
+        &archive,
+        image_archive("big:1", &[layer], &serde_json::json!({})),
+    )
+    .unwrap();
+    said(daemon.run(Client::Docker, &["load", "-i", archive.to_str().unwrap()]));
+    assert_eq!(
+        daemon.docker(&["images", "--format", "{{.Repository}}"]),
+        "busybox"
+    );
+    // What a container writes is its own trouble, and the container's alone.
+    daemon.docker(&["run", "-d", "--name", "filler", "busybox", "sleep", "1000"]);
+    let wrote = daemon.run(
+        Client::Docker,
+        &[
+            "exec",
+            "filler",
+            "sh",
+            "-c",
+            "dd if=/dev/zero of=/fill bs=64k 2>&1",
+        ],
+    );
+    assert!(
+        wrote.code != 0 && wrote.stdout.to_lowercase().contains(full),
+        "{}",
+        wrote.stdout
+    );
+    // What is asked of the daemon now fails, and says why.
+    let file = daemon.dir().join("two");
+    std::fs::write(&file, &big[..2 << 20]).unwrap();
+    said(daemon.run(
+        Client::Docker,
+        &["cp", file.to_str().unwrap(), "filler:/two"],
+    ));
+    said(daemon.run(Client::Docker, &["commit", "filler", "never:1"]));
+    assert_eq!(
+        daemon.docker(&["images", "--format", "{{.Repository}}"]),
+        "busybox"
+    );
+    // It answers, and when there is room again all is well.
+    assert_eq!(daemon.docker(&["ps", "--format", "{{.Names}}"]), "filler");
+    daemon.docker(&["exec", "filler", "rm", "/fill"]);
+    assert_eq!(
+        daemon.docker(&["run", "--rm", "busybox", "echo", "again"]),
+        "again"
+    );
+    daemon.docker(&["rm", "-f", "filler"]);
 }

@@ -415,7 +415,12 @@ impl Task {
             status: Status::Paused,
             ..snapshot.state.clone()
         };
-        self.commit(state, &[event], |_| {}).await
+        let written = self.commit(state, &[event], |_| {}).await;
+        if written.is_err() {
+            // Nobody would know that it is, nor could anybody undo it.
+            cgroup::freeze(&self.engine, &snapshot, cgroup::Freezer::Thaw).await?;
+        }
+        written
     }
 
     async fn unpause(&mut self) -> Result<()> {
@@ -437,7 +442,14 @@ impl Task {
             status: Status::Running,
             ..snapshot.state.clone()
         };
-        self.commit(state, &[event], |_| {}).await
+        let fallback = state.clone();
+        if let Err(error) = self.commit(state, &[event], |_| {}).await {
+            // It goes on, whatever the disk says (a full one, most likely). A daemon that starts
+            // before the next change shows it as paused: unpausing it again does no harm.
+            tracing::error!(id = snapshot.id(), %error, "that it goes on was not recorded");
+            self.publish(|snapshot| snapshot.state = fallback);
+        }
+        Ok(())
     }
 
     async fn attach(&mut self, client: Client) -> Result<()> {
