@@ -41,7 +41,7 @@ root=$work/root
 mkdir -p "$root"/{bin,dev,proc,sys,mnt,lower,upper,modules}
 cp "$(command -v busybox)" "$root/bin/busybox"
 wanted='virtio virtio_ring dax virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk fuse virtiofs netfs overlay erofs
-    veth bridge stp llc ext4 mbcache jbd2 crc16 crc32c_generic libcrc32c lz4_decompress'
+    veth bridge stp llc macvlan ipvlan garp mrp 8021q dummy sch_tbf sch_netem ext4 mbcache jbd2 crc16 crc32c_generic libcrc32c lz4_decompress'
 for name in $wanted; do
     file=$(find "$modules" -name "$name.ko*" | head -1)
     [ -n "$file" ] || continue

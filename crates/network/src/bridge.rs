@@ -163,8 +163,9 @@ fn found(socket: &mut Socket, spec: &BridgeSpec, link: &Link) -> Result<Bridge> 
     check_kind(link)?;
     let has = addresses(socket, link)?;
     for wants in &spec.addresses {
+        let strange = |has: &&IpNet| excludes(has, wants) && !spec.addresses.contains(has);
         if !has.contains(wants)
-            && let Some(has) = has.iter().find(|has| excludes(has, wants))
+            && let Some(has) = has.iter().find(strange)
         {
             let bridge = spec.name.clone();
             return Err(LinkError::Renumber {
@@ -181,8 +182,8 @@ fn found(socket: &mut Socket, spec: &BridgeSpec, link: &Link) -> Result<Bridge> 
     told(socket, &link, false)
 }
 
-/// Whether a bridge that has the one cannot be given the other as well: they are of one family,
-/// and the one is an address for the world. Several of a family are wanted together or not at all.
+/// Whether a bridge that has the one, unasked, cannot be given the other as well: they are of one
+/// family, and the one is an address for the world.
 fn excludes(has: &IpNet, wants: &IpNet) -> bool {
     match (has, wants) {
         (IpNet::V4(_), IpNet::V4(_)) => true,
@@ -260,12 +261,8 @@ fn told(socket: &mut Socket, link: &Link, made: bool) -> Result<Bridge> {
 }
 
 fn addresses(socket: &mut Socket, link: &Link) -> Result<Vec<IpNet>> {
-    let all = host::addresses_by(socket)?;
-    Ok(all
-        .into_iter()
-        .filter(|entry| entry.index == link.index)
-        .map(|entry| entry.address)
-        .collect())
+    let found = host::addresses_by(socket, Some(link.index))?;
+    Ok(found.into_iter().map(|entry| entry.address).collect())
 }
 
 fn check_kind(link: &Link) -> Result<()> {

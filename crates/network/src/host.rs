@@ -119,17 +119,23 @@ pub(crate) fn read_link(told: &[Vec<u8>]) -> Option<Link> {
 
 /// All addresses, with the number of the link that has each.
 pub fn addresses() -> Result<Vec<(u32, IpNet)>> {
-    let found = addresses_by(&mut Socket::open()?)?;
+    let found = addresses_by(&mut Socket::open()?, None)?;
     Ok(found
         .into_iter()
         .map(|entry| (entry.index, entry.address))
         .collect())
 }
 
-pub(crate) fn addresses_by(socket: &mut Socket) -> Result<Vec<AddressEntry>> {
-    let all = Message::new(RTM_GETADDR, 0, &[AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0]);
+/// Those of one link, or of all.
+pub(crate) fn addresses_by(socket: &mut Socket, link: Option<u32>) -> Result<Vec<AddressEntry>> {
+    let [i0, i1, i2, i3] = link.unwrap_or_default().to_ne_bytes();
+    let wanted = Message::new(RTM_GETADDR, 0, &[AF_UNSPEC, 0, 0, 0, i0, i1, i2, i3]);
+    // Older kernels tell them all, whatever was asked.
+    let read = |body: &[u8]| {
+        AddressEntry::read(body).filter(|entry| link.is_none_or(|link| link == entry.index))
+    };
     socket
-        .dump(&all, AddressEntry::read)?
+        .dump(&wanted, read)?
         .map_err(|refusal| refusal.while_doing("listing the addresses of", "links"))
 }
 
@@ -137,12 +143,8 @@ pub(crate) fn addresses_by(socket: &mut Socket) -> Result<Vec<AddressEntry>> {
 pub fn addresses_of(name: &str) -> Result<Vec<IpNet>> {
     let mut socket = Socket::open()?;
     let link = existing(&mut socket, name)?;
-    let found = addresses_by(&mut socket)?;
-    Ok(found
-        .into_iter()
-        .filter(|entry| entry.index == link.index)
-        .map(|entry| entry.address)
-        .collect())
+    let found = addresses_by(&mut socket, Some(link.index))?;
+    Ok(found.into_iter().map(|entry| entry.address).collect())
 }
 
 /// All ordinary routes of the main tables, IPv4's first.
@@ -179,7 +181,7 @@ pub(crate) fn routes_by(socket: &mut Socket) -> Result<Vec<HostRoute>> {
 pub fn taken_networks() -> Result<BTreeSet<IpNet>> {
     let mut socket = Socket::open()?;
     let routes = routes_by(&mut socket)?;
-    let addresses = addresses_by(&mut socket)?;
+    let addresses = addresses_by(&mut socket, None)?;
     let routed = routes
         .into_iter()
         .map(|route| route.to)

@@ -6,7 +6,9 @@ use wharf_network::endpoint::{
 };
 use wharf_network::{LinkError, Netns, host};
 
-use crate::world::{endpoint_spec, in_a_world, ip, links_here, links_of, reaches, with_bridge};
+use crate::world::{
+    endpoint_spec, in_a_world, ip, links_here, links_of, net, reaches, with_bridge,
+};
 
 fn macvlan(parent: &str, mode: MacvlanMode, address: &str) -> EndpointSpec {
     EndpointSpec {
@@ -131,6 +133,12 @@ fn a_vlan_is_made_on_a_parent_or_the_kernel_has_none() {
                 assert_eq!((link.kind.as_str(), link.up), ("vlan", true));
                 let below = host::link("br0").unwrap().unwrap();
                 assert_eq!(link.lower, Some(below.index));
+                let (one, two) = (Netns::create().unwrap(), Netns::create().unwrap());
+                for (ns, address) in [(&one, "10.9.0.2/24"), (&two, "10.9.0.3/24")] {
+                    let spec = macvlan("br0.10", MacvlanMode::Bridge, address);
+                    endpoint::attach(&spec, ns).unwrap();
+                }
+                assert!(reaches(&one, ip("10.9.0.3"), &two));
                 parent::remove("br0.10").unwrap();
             }
             Err(LinkError::Unsupported { link, feature }) => {
@@ -155,7 +163,13 @@ fn an_ipvlan_link_is_made_in_every_mode_or_the_kernel_has_none() {
                 flag: IpvlanFlag::Bridge,
             };
             match endpoint::attach(&spec, &container) {
-                Ok(attached) => assert_eq!(attached.name, "eth0"),
+                Ok(attached) => {
+                    assert_eq!(attached.name, "eth0");
+                    spec.addresses = vec![net("10.7.0.3/24")];
+                    let other = Netns::create().unwrap();
+                    endpoint::attach(&spec, &other).unwrap();
+                    assert!(reaches(&container, ip("10.7.0.3"), &other), "{mode:?}");
+                }
                 Err(error @ LinkError::Unsupported { .. }) => {
                     assert_eq!(error.to_string(), "eth0: this kernel has no ipvlan");
                     assert_eq!(links_of(&container), [""; 0]);

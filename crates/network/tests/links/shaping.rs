@@ -110,6 +110,8 @@ fn lateness_and_loss_are_set_or_the_kernel_has_no_netem_and_nothing_is_left() {
                     },
                     bad
                 );
+                let late = arrives_after(&container);
+                assert!(late > Duration::from_millis(20), "{late:?}");
                 // From both to the rate alone, and back.
                 shaping::set("veth0", &rate(1_000_000)).unwrap();
                 assert_eq!(shaping::show("veth0").unwrap().latency, None);
@@ -166,4 +168,23 @@ fn shapes_that_cannot_be_are_refused_before_anything_changes() {
             Err(LinkError::NoSuchLink { .. })
         ));
     });
+}
+
+/// How long a datagram from here to the container takes, of those that arrive.
+fn arrives_after(container: &Netns) -> Duration {
+    let receiver = container
+        .run(|| UdpSocket::bind("10.7.0.2:7").unwrap())
+        .unwrap();
+    receiver
+        .set_read_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
+    let sender = UdpSocket::bind("10.7.0.1:0").unwrap();
+    for _ in 0..20 {
+        let start = Instant::now();
+        sender.send_to(b"hello", "10.7.0.2:7").unwrap();
+        if receiver.recv_from(&mut [0; 16]).is_ok() {
+            return start.elapsed();
+        }
+    }
+    panic!("nothing arrives");
 }
