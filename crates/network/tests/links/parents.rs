@@ -6,9 +6,7 @@ use wharf_network::endpoint::{
 };
 use wharf_network::{LinkError, Netns, host};
 
-use crate::world::{
-    endpoint_spec, in_a_world, ip, links_here, links_of, net, reaches, with_bridge,
-};
+use crate::world::{endpoint_spec, in_a_world, ip, links_here, links_of, net, reaches};
 
 fn macvlan(parent: &str, mode: MacvlanMode, address: &str) -> EndpointSpec {
     EndpointSpec {
@@ -125,28 +123,28 @@ fn a_parent_that_is_not_there_is_said_by_its_name() {
 #[test]
 fn a_vlan_is_made_on_a_parent_or_the_kernel_has_none() {
     in_a_world(|| {
-        with_bridge();
-        match parent::ensure("br0.10") {
+        parent::ensure_inner("dm-1").unwrap();
+        match parent::ensure("dm-1.10") {
             Ok(vlan) => {
                 assert!(vlan.made);
-                let link = host::link("br0.10").unwrap().unwrap();
+                let link = host::link("dm-1.10").unwrap().unwrap();
                 assert_eq!((link.kind.as_str(), link.up), ("vlan", true));
-                let below = host::link("br0").unwrap().unwrap();
+                let below = host::link("dm-1").unwrap().unwrap();
                 assert_eq!(link.lower, Some(below.index));
                 let (one, two) = (Netns::create().unwrap(), Netns::create().unwrap());
                 for (ns, address) in [(&one, "10.9.0.2/24"), (&two, "10.9.0.3/24")] {
-                    let spec = macvlan("br0.10", MacvlanMode::Bridge, address);
+                    let spec = macvlan("dm-1.10", MacvlanMode::Bridge, address);
                     endpoint::attach(&spec, ns).unwrap();
                 }
                 assert!(reaches(&one, ip("10.9.0.3"), &two));
-                parent::remove("br0.10").unwrap();
+                parent::remove("dm-1.10").unwrap();
             }
             Err(LinkError::Unsupported { link, feature }) => {
-                assert_eq!((link.as_str(), feature), ("br0.10", "802.1q"));
+                assert_eq!((link.as_str(), feature), ("dm-1.10", "802.1q"));
             }
             Err(other) => panic!("{other}"),
         }
-        assert_eq!(links_here(), ["br0"]);
+        assert_eq!(links_here(), ["dm-1"]);
     });
 }
 
