@@ -165,3 +165,70 @@ fn where_nobody_answers_the_wait_ends_and_says_on_which_link() {
         },
     );
 }
+
+#[test]
+fn busybox_s_server_is_understood_and_understands() {
+    in_a_world(|| {
+        with_bridge();
+        let home = Netns::create().unwrap();
+        endpoint::attach(&endpoint_spec("br0", "veth0", &["10.7.0.5/24"]), &home).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let leases = place.path().join("leases");
+        std::fs::write(&leases, "").unwrap();
+        let settings = place.path().join("udhcpd.conf");
+        let text = format!(
+            "start 10.7.0.100\nend 10.7.0.120\ninterface eth0\nlease_file {}\npidfile {}\n\
+             option subnet 255.255.255.0\noption router 10.7.0.5\noption dns 10.7.0.5\n\
+             option lease 600\noption domain example.net\n",
+            leases.display(),
+            place.path().join("pid").display(),
+        );
+        std::fs::write(&settings, text).unwrap();
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "a server that somebody else wrote"
+        )]
+        let mut server = home
+            .run(|| {
+                let mut command = std::process::Command::new("busybox");
+                command
+                    .args(["udhcpd", "-f", "-I", "10.7.0.5"])
+                    .arg(&settings);
+                command.stderr(std::process::Stdio::null()).spawn().unwrap()
+            })
+            .unwrap();
+        let container = Netns::create().unwrap();
+        let spec = EndpointSpec {
+            kind: Kind::Macvlan {
+                parent: "br0".to_owned(),
+                mode: MacvlanMode::Bridge,
+            },
+            ..endpoint_spec("", "", &[])
+        };
+        endpoint::attach(&spec, &container).unwrap();
+        let client = Client::open(&container, "eth0", Some("web"), QUICK).unwrap();
+        let asked = client.acquire(Some(Ipv4Addr::new(10, 7, 0, 111)));
+        let renewed = asked.as_ref().ok().map(|lease| client.renew(lease));
+        let released = asked.as_ref().ok().map(|lease| client.release(lease));
+        server.kill().unwrap();
+        server.wait().unwrap();
+        let lease = asked.unwrap();
+        assert_eq!(ipnet::IpNet::V4(lease.address), net("10.7.0.111/24"));
+        assert_eq!(lease.router, Some(Ipv4Addr::new(10, 7, 0, 5)));
+        assert_eq!(lease.domain.as_deref(), Some("example.net"));
+        assert_eq!(lease.duration, Duration::from_secs(600));
+        assert_eq!(renewed.unwrap().unwrap(), lease);
+        released.unwrap().unwrap();
+        // What it gave works at once.
+        let routes = lease
+            .router
+            .map(|router| endpoint::Route::default_by(router.into()));
+        let routes: Vec<_> = routes.into_iter().collect();
+        endpoint::add_to(&container, "eth0", &[lease.address.into()], &routes).unwrap();
+        assert!(crate::world::reaches(
+            &container,
+            Ipv4Addr::new(10, 7, 0, 5).into(),
+            &home
+        ));
+    });
+}
