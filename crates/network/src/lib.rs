@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+mod checksum;
 pub mod cni;
 mod conntrack;
 pub mod dhcp;

@@ -1,4 +1,5 @@
-//! Packet sockets: IPv4 packets on one link, past the IP layer, for who has no address yet.
+//! Packet sockets: packets on one link, past the IP layer, for who has no address yet, or speaks
+//! of one that is another's.
 
 use std::io;
 use std::mem::{self, size_of};
@@ -7,19 +8,49 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// A socket that sees the IPv4 packets of one link and writes its own to all there.
+/// A socket that writes packets to one link, and may see the IPv4 packets there.
 #[derive(Debug)]
 pub struct PacketSocket {
     socket: OwnedFd,
     link: i32,
 }
 
-/// As it goes over the wire.
-const ETH_P_IP: u16 = (libc::ETH_P_IP as u16).to_be();
+/// What a packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// An IPv4 packet.
+    Ipv4,
+    /// An IPv6 packet.
+    Ipv6,
+    /// A question for, or an announcement of, an IPv4 address's owner.
+    Arp,
+}
+
+impl Protocol {
+    /// As it goes over the wire.
+    fn ether_type(self) -> u16 {
+        let number = match self {
+            Protocol::Ipv4 => libc::ETH_P_IP,
+            Protocol::Ipv6 => libc::ETH_P_IPV6,
+            Protocol::Arp => libc::ETH_P_ARP,
+        };
+        (number as u16).to_be()
+    }
+}
 
 impl PacketSocket {
-    /// One on the link of this number, in the calling thread's network namespace.
+    /// One on the link of this number, in the calling thread's network namespace, that sees the
+    /// IPv4 packets there.
     pub fn open_ipv4(link: u32) -> io::Result<PacketSocket> {
+        PacketSocket::open(link, Protocol::Ipv4.ether_type())
+    }
+
+    /// The same, but it sees nothing.
+    pub fn open_deaf(link: u32) -> io::Result<PacketSocket> {
+        PacketSocket::open(link, 0)
+    }
+
+    fn open(link: u32, sees: u16) -> io::Result<PacketSocket> {
         let link = i32::try_from(link).map_err(|_| io::ErrorKind::InvalidInput)?;
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no memory is touched. Protocol 0: nothing arrives before it is bound to a link.
@@ -29,7 +60,7 @@ impl PacketSocket {
         }
         // SAFETY: a descriptor that was just made, and that nobody else knows.
         let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-        let address = address(link);
+        let address = address(link, sees);
         // SAFETY: `address` is a sockaddr_ll of the length that is said.
         let bound = unsafe {
             libc::bind(
@@ -42,11 +73,16 @@ impl PacketSocket {
         Ok(PacketSocket { socket, link })
     }
 
-    /// Send a packet, with its IP header, to everybody on the link.
-    pub fn broadcast(&self, packet: &[u8]) -> io::Result<()> {
-        let mut to = address(self.link);
+    /// Send a packet to everybody on the link.
+    pub fn broadcast(&self, protocol: Protocol, packet: &[u8]) -> io::Result<()> {
+        self.send(protocol, [0xff; 6], packet)
+    }
+
+    /// Send a packet, from its protocol's header on, to an Ethernet address.
+    pub fn send(&self, protocol: Protocol, mac: [u8; 6], packet: &[u8]) -> io::Result<()> {
+        let mut to = address(self.link, protocol.ether_type());
         to.sll_halen = 6;
-        to.sll_addr[..6].fill(0xff);
+        to.sll_addr[..6].copy_from_slice(&mac);
         // SAFETY: `packet` and `to` are readable for the lengths that are said.
         let sent = unsafe {
             libc::sendto(
@@ -85,11 +121,11 @@ impl PacketSocket {
     }
 }
 
-fn address(link: i32) -> libc::sockaddr_ll {
+fn address(link: i32, ether_type: u16) -> libc::sockaddr_ll {
     // SAFETY: a sockaddr_ll is numbers, for which zero is a value.
     let mut address: libc::sockaddr_ll = unsafe { mem::zeroed() };
     address.sll_family = libc::AF_PACKET as u16;
-    address.sll_protocol = ETH_P_IP;
+    address.sll_protocol = ether_type;
     address.sll_ifindex = link;
     address
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use wharf_sys::packet::PacketSocket;
+use wharf_sys::packet::{PacketSocket, Protocol};
 
 use super::codec::{ACK, DISCOVER, Lease, NAK, OFFER, Packet, RELEASE, REQUEST, Saying};
 use crate::host;
@@ -178,7 +178,7 @@ impl Client {
 
     fn send(&self, saying: &Saying<'_>) -> Result<(), DhcpError> {
         self.socket
-            .broadcast(&saying.packet())
+            .broadcast(Protocol::Ipv4, &saying.packet())
             .map_err(|source| self.wire(source))
     }
 

@@ -244,7 +244,7 @@ impl Saying<'_> {
         packet[2..4].copy_from_slice(&length.to_be_bytes());
         packet.extend_from_slice(&source.octets());
         packet.extend_from_slice(&Ipv4Addr::BROADCAST.octets());
-        let sum = checksum(&packet);
+        let sum = crate::checksum::internet(&packet);
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
         packet.extend_from_slice(&CLIENT_PORT.to_be_bytes());
         packet.extend_from_slice(&SERVER_PORT.to_be_bytes());
@@ -297,14 +297,4 @@ fn put(message: &mut Vec<u8>, option: u8, value: &[u8]) {
     let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
     message.extend_from_slice(&[option, length]);
     message.extend_from_slice(value);
-}
-
-/// The Internet's checksum.
-fn checksum(bytes: &[u8]) -> u16 {
-    let sum: u32 = bytes
-        .chunks(2)
-        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)))
-        .sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap_or_default()
 }

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use rustix::io::Errno;
 
-use super::configure;
 use super::spec::{Route, default_of};
+use super::{announce, configure, told};
 use crate::host;
 use crate::link_error::{LinkError, Result};
 use crate::namespace::Netns;
@@ -20,7 +20,11 @@ pub fn add_to(ns: &Netns, name: &str, addresses: &[IpNet], routes: &[Route]) -> 
     ns.run(|| {
         let mut there = Socket::open()?;
         let link = host::existing(&mut there, name)?;
-        configure::apply(&mut there, name, link.index, addresses, routes)
+        configure::apply(&mut there, name, link.index, addresses, routes)?;
+        if let Some(mac) = link.mac {
+            told(announce::announce(link.index, mac, addresses), name);
+        }
+        Ok(())
     })?
 }
 

@@ -12,6 +12,7 @@
 //!
 //! What this does not know: networks, names of containers, which address is free.
 
+mod announce;
 mod configure;
 mod inside;
 mod macvlan;
@@ -41,33 +42,65 @@ pub fn attach(spec: &EndpointSpec, target: &Netns) -> Result<Attached> {
         Kind::Macvlan { .. } | Kind::Ipvlan { .. } => Isolation::Open,
     };
     let port = veth::Port::here(isolation);
-    target.run(|| {
-        let mut there = Socket::open()?;
-        let made = match &spec.kind {
-            Kind::Veth { bridge, .. } => {
-                veth::make(&mut here, &mut there, spec, bridge, &port, target)?
-            }
-            Kind::Macvlan { parent, mode } => {
-                let mode = macvlan::Mode::Macvlan(*mode);
-                macvlan::make(&mut here, &mut there, spec, parent, mode, target)?
-            }
-            Kind::Ipvlan { parent, mode, flag } => {
-                let mode = macvlan::Mode::Ipvlan(*mode, *flag);
-                macvlan::make(&mut here, &mut there, spec, parent, mode, target)?
-            }
-        };
-        let configured = configure::configure(&mut there, spec, &made)
-            .and_then(|()| configure::shape(&mut here, &mut there, spec, &made));
-        match configured {
-            Ok(()) => Ok(made),
-            Err(error) => {
-                if let Err(left) = delete(&mut there, &made.name) {
-                    tracing::warn!(link = made.name, %left, "half-made endpoint left behind");
-                }
-                Err(error)
-            }
+    let made = target.run(|| attach_inside(spec, &mut here, &port, target))??;
+    if let Kind::Veth { bridge, .. } = &spec.kind {
+        told(announce_on(&mut here, bridge, &made, spec), &made.name);
+    }
+    Ok(made)
+}
+
+/// By the bridge, to the bridge's other ports; and to the host itself.
+fn announce_on(
+    here: &mut Socket,
+    bridge: &str,
+    made: &Attached,
+    spec: &EndpointSpec,
+) -> std::io::Result<()> {
+    let bridge = host::existing(here, bridge).map_err(std::io::Error::other)?;
+    announce::forget(here, bridge.index, &spec.addresses).map_err(std::io::Error::other)?;
+    announce::announce(bridge.index, made.mac, &spec.addresses)
+}
+
+fn attach_inside(
+    spec: &EndpointSpec,
+    here: &mut Socket,
+    port: &veth::Port,
+    target: &Netns,
+) -> Result<Attached> {
+    let mut there = Socket::open()?;
+    let made = match &spec.kind {
+        Kind::Veth { bridge, .. } => veth::make(here, &mut there, spec, bridge, port, target)?,
+        Kind::Macvlan { parent, mode } => {
+            let mode = macvlan::Mode::Macvlan(*mode);
+            macvlan::make(here, &mut there, spec, parent, mode, target)?
         }
-    })?
+        Kind::Ipvlan { parent, mode, flag } => {
+            let mode = macvlan::Mode::Ipvlan(*mode, *flag);
+            macvlan::make(here, &mut there, spec, parent, mode, target)?
+        }
+    };
+    let configured = configure::configure(&mut there, spec, &made)
+        .and_then(|()| configure::shape(here, &mut there, spec, &made));
+    if let Err(error) = configured {
+        if let Err(left) = delete(&mut there, &made.name) {
+            tracing::warn!(link = made.name, %left, "half-made endpoint left behind");
+        }
+        return Err(error);
+    }
+    if !matches!(spec.kind, Kind::Veth { .. }) {
+        told(
+            announce::announce(made.index, made.mac, &spec.addresses),
+            &made.name,
+        );
+    }
+    Ok(made)
+}
+
+/// Neighbours that are not told find out the slow way.
+fn told(announced: std::io::Result<()>, link: &str) {
+    if let Err(error) = announced {
+        tracing::debug!(link, %error, "neighbours are not told of the new link");
+    }
 }
 
 /// Take an endpoint down: by its host's end, which is in the calling thread's namespace, or by its

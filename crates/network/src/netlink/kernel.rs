@@ -30,6 +30,7 @@ pub(crate) const RTM_GETADDR: u16 = 22;
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;
 pub(crate) const RTM_GETROUTE: u16 = 26;
+pub(crate) const RTM_DELNEIGH: u16 = 29;
 pub(crate) const RTM_NEWQDISC: u16 = 36;
 pub(crate) const RTM_DELQDISC: u16 = 37;
 pub(crate) const RTM_GETQDISC: u16 = 38;
@@ -87,6 +88,8 @@ pub(crate) const RTA_OIF: u16 = 4;
 pub(crate) const RTA_GATEWAY: u16 = 5;
 pub(crate) const RTA_PRIORITY: u16 = 6;
 pub(crate) const RTA_TABLE: u16 = 15;
+
+pub(crate) const NDA_DST: u16 = 1;
 
 pub(crate) const TC_H_ROOT: u32 = 0xffff_ffff;
 pub(crate) const TCA_KIND: u16 = 1;
