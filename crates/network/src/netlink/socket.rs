@@ -353,3 +353,100 @@ impl Frame<'_> {
         Some(told.text())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+    use crate::netlink::kernel::{AF_UNSPEC, RTM_GETLINK, RTM_NEWLINK};
+    use crate::netlink::link_message;
+
+    fn frame(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Message::new(kind, flags, body).sealed(0, 7, &mut bytes);
+        bytes
+    }
+
+    fn refusal(kind: u16, flags: u16, body: &[u8]) -> Option<Refusal> {
+        Frames::new(&frame(kind, flags, body))
+            .next()
+            .unwrap()
+            .refusal()
+    }
+
+    #[test]
+    fn a_refusal_has_its_number_and_the_kernel_s_sentence_with_and_without_the_request() {
+        let sentence = Message::attributes().text(NLMSGERR_ATTR_MSG, "Invalid scope");
+        let number = (-22i32).to_ne_bytes();
+        let request = frame(RTM_NEWLINK, 0, &[AF_UNSPEC; 20]);
+        let expected = Some(Refusal {
+            errno: 22,
+            text: Some("Invalid scope".to_owned()),
+        });
+        let capped = [&number[..], &request[..16], sentence.bytes()].concat();
+        assert_eq!(
+            refusal(NLMSG_ERROR, NLM_F_CAPPED | NLM_F_ACK_TLVS, &capped),
+            expected
+        );
+        let whole = [&number[..], &request[..], sentence.bytes()].concat();
+        assert_eq!(refusal(NLMSG_ERROR, NLM_F_ACK_TLVS, &whole), expected);
+        let done = [&number[..], sentence.bytes()].concat();
+        assert_eq!(refusal(NLMSG_DONE, NLM_F_ACK_TLVS, &done), expected);
+        let shown = expected.unwrap().while_doing("moving", "eth0").to_string();
+        assert_eq!(
+            shown,
+            "moving eth0: Invalid argument (os error 22): Invalid scope"
+        );
+    }
+
+    #[test]
+    fn an_acknowledgement_is_no_refusal_and_neither_is_one_cut_short() {
+        assert_eq!(refusal(NLMSG_ERROR, 0, &[0; 20]), None);
+        assert_eq!(refusal(NLMSG_DONE, 0, &[]), None);
+        let number = (-1i32).to_ne_bytes();
+        let bare = Some(Refusal {
+            errno: 1,
+            text: None,
+        });
+        assert_eq!(refusal(NLMSG_ERROR, NLM_F_ACK_TLVS, &number), bare);
+        assert_eq!(
+            refusal(NLMSG_ERROR, NLM_F_ACK_TLVS, &i32::MIN.to_ne_bytes())
+                .unwrap()
+                .errno,
+            i32::MAX
+        );
+    }
+
+    #[test]
+    fn frames_end_where_their_datagram_does() {
+        let two = [
+            frame(RTM_NEWLINK, 0, &[1; 5]),
+            vec![0; 3],
+            frame(NLMSG_DONE, 0, &[]),
+        ]
+        .concat();
+        let lengths: Vec<usize> = Frames::new(&two).map(|frame| frame.body.len()).collect();
+        assert_eq!(lengths, [5, 0]);
+        assert_eq!(Frames::new(&two[..20]).count(), 0);
+        assert_eq!(Frames::new(&[0; 64]).count(), 0);
+    }
+
+    #[test]
+    fn several_requests_are_each_answered_in_order_however_many_and_whatever_fails() {
+        let namespace = crate::Netns::create().unwrap();
+        let mut socket = namespace.run(Socket::open).unwrap().unwrap();
+        let ask = |name: &str| link_message(RTM_GETLINK, 0, 0, 0).text(3, name);
+        let requests: Vec<Message> = (0..100)
+            .map(|number| ask(if number % 3 == 0 { "nope" } else { "lo" }))
+            .collect();
+        let outcomes = socket.exchange(&requests).unwrap();
+        assert_eq!(outcomes.len(), 100);
+        for (number, outcome) in outcomes.iter().enumerate() {
+            match outcome {
+                Ok(told) => assert_eq!((number % 3 != 0, told.len()), (true, 1)),
+                Err(refusal) => assert!(number % 3 == 0 && refusal.is(rustix::io::Errno::NODEV)),
+            }
+        }
+    }
+}
