@@ -1,13 +1,16 @@
 //! `logs`: a container's output as it was recorded.
 //!
 //! Reading is file I/O and happens off the async threads, a batch at a time; between batches the
-//! reader waits for the log to grow, for the container to end, or for the client to leave.
+//! reader waits for the log to grow, for the container to end, or for the client to leave. While a
+//! client takes nothing, files that are rotated away are held open for it, up to a bound.
 
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
-use wharf_runtime::log::{Reader, Record, Stream};
+use wharf_runtime::log::{Position, Reader, Record, Stream};
 
 use crate::blocking::blocking;
 use crate::containers::Snapshot;
@@ -45,7 +48,10 @@ impl Engine {
 }
 
 /// How to open a log; opening it reads, and happens later.
-type Opening = Box<dyn FnOnce() -> Result<Reader> + Send>;
+struct Opening {
+    path: PathBuf,
+    tail: Option<u64>,
+}
 
 fn open(snapshot: &Snapshot, tail: Option<u64>) -> Result<Opening> {
     if snapshot.record.spec.host.log_driver == "none" {
@@ -54,15 +60,24 @@ fn open(snapshot: &Snapshot, tail: Option<u64>) -> Result<Opening> {
         ));
     }
     let path = snapshot.paths.log(snapshot.id());
-    Ok(Box::new(move || {
-        let failed =
-            |error: std::io::Error| Error::Internal(format!("read {}: {error}", path.display()));
-        let mut reader = Reader::open(&path).map_err(failed)?;
-        if let Some(count) = tail {
-            reader.seek_tail(count).map_err(failed)?;
-        }
-        Ok(reader)
-    }))
+    Ok(Opening { path, tail })
+}
+
+impl Opening {
+    async fn open(self) -> Result<Reader> {
+        let Opening { path, tail } = self;
+        blocking(move || {
+            let failed = |error: std::io::Error| {
+                Error::Internal(format!("read {}: {error}", path.display()))
+            };
+            let mut reader = Reader::open(&path).map_err(failed)?;
+            if let Some(count) = tail {
+                reader.seek_tail(count).map_err(failed)?;
+            }
+            Ok(reader)
+        })
+        .await
+    }
 }
 
 /// One reader of a log.
@@ -94,39 +109,34 @@ impl Following {
     }
 
     async fn read(&mut self, opening: Opening) -> Result<()> {
-        let mut reader = blocking(opening).await?;
-        let changes = if self.options.follow {
-            Some(watch_fd(&mut reader)?)
+        let reader = opening.open().await?;
+        let mut log = if self.options.follow {
+            Log::following(reader)?
         } else {
-            None
+            Log::still(reader)
         };
         let mut last = !self.is_running();
         loop {
-            let (back, records) = batch(reader).await?;
-            reader = back;
+            let (back, records) = log.batch().await?;
+            log = back;
             let more = !records.is_empty();
             for record in records {
                 if self.past_the_end(&record) {
                     return Ok(());
                 }
                 let wanted = self.wants(&record);
-                if wanted && self.sink.send(Ok(line(record))).await.is_err() {
+                if wanted && !log.hand(&self.sink, Ok(line(record))).await? {
                     return Ok(());
                 }
             }
             if more {
                 continue;
             }
-            let Some(changes) = &changes else {
-                return Ok(());
-            };
-            if last {
+            if last || !self.options.follow {
                 return Ok(());
             }
-            match self.more(changes).await {
-                More::Grown => reader
-                    .drain()
-                    .map_err(|error| Error::Internal(format!("follow a log: {error}")))?,
+            match self.more(&log).await {
+                More::Grown => log.hold()?,
                 More::Last => last = true,
                 More::Enough => return Ok(()),
             }
@@ -138,7 +148,7 @@ impl Following {
         now.is_running() && now.ends == self.ends
     }
 
-    async fn more(&mut self, changes: &AsyncFd<std::os::fd::OwnedFd>) -> More {
+    async fn more(&mut self, log: &Log) -> More {
         let ends = self.ends;
         let left = match self.options.until {
             None => Duration::MAX,
@@ -147,12 +157,7 @@ impl Following {
             }
         };
         tokio::select! {
-            ready = changes.readable() => {
-                if let Ok(mut ready) = ready {
-                    ready.clear_ready();
-                }
-                More::Grown
-            }
+            () = log.grown() => More::Grown,
             _ = self.watch.wait_for(|now| !now.is_running() || now.ends > ends) => More::Last,
             () = self.sink.closed() => More::Enough,
             () = self.stopping.cancelled() => More::Enough,
@@ -181,33 +186,94 @@ impl Following {
     }
 }
 
-fn watch_fd(reader: &mut Reader) -> Result<AsyncFd<std::os::fd::OwnedFd>> {
-    let failed = |error: std::io::Error| Error::Internal(format!("follow a log: {error}"));
-    let fd = reader
-        .watch()
-        .and_then(|fd| fd.try_clone_to_owned())
-        .map_err(failed)?;
-    #[allow(
-        deprecated,
-        reason = "its replacement is unsafe, for types that may close or change their descriptor; an OwnedFd does neither"
-    )]
-    AsyncFd::new(fd).map_err(failed)
+/// A log that is being read.
+struct Log {
+    reader: Reader,
+    /// Says that it may have grown, if it is followed.
+    changes: Option<AsyncFd<OwnedFd>>,
 }
 
-/// Some records, none at the end for now.
-async fn batch(mut reader: Reader) -> Result<(Reader, Vec<Record>)> {
-    blocking(move || {
-        let mut records = Vec::new();
-        while records.len() < BATCH {
-            match reader.next() {
-                Ok(Some(record)) => records.push(record),
-                Ok(None) => break,
-                Err(error) => return Err(Error::Internal(format!("read a log: {error}"))),
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreadable(error: std::io::Error) -> Error {
+    Error::Internal(format!("read a log: {error}"))
+}
+
+impl Log {
+    /// One that is read as it is.
+    fn still(reader: Reader) -> Log {
+        Log {
+            reader,
+            changes: None,
+        }
+    }
+
+    /// One that is read as it grows.
+    fn following(mut reader: Reader) -> Result<Log> {
+        let fd = reader.watch().and_then(|fd| fd.try_clone_to_owned());
+        #[allow(
+            deprecated,
+            reason = "its replacement is unsafe, for types that may close or change their descriptor; an OwnedFd does neither"
+        )]
+        let changes = fd.and_then(AsyncFd::new).map_err(unreadable)?;
+        Ok(Log {
+            reader,
+            changes: Some(changes),
+        })
+    }
+
+    /// Some records, none at the end for now.
+    async fn batch(mut self) -> Result<(Log, Vec<Record>)> {
+        blocking(move || {
+            let mut records = Vec::new();
+            while records.len() < BATCH {
+                match self.reader.next() {
+                    Ok(Some(record)) => records.push(record),
+                    Ok(None) => break,
+                    Err(error) => return Err(unreadable(error)),
+                }
+            }
+            Ok((self, records))
+        })
+        .await
+    }
+
+    /// Waits until it may have grown.
+    async fn grown(&self) {
+        match &self.changes {
+            None => std::future::pending().await,
+            Some(changes) => {
+                if let Ok(mut ready) = changes.readable().await {
+                    ready.clear_ready();
+                }
             }
         }
-        Ok((reader, records))
-    })
-    .await
+    }
+
+    /// Holds on to the files that were begun, so that none is rotated away unread.
+    fn hold(&mut self) -> Result<()> {
+        self.reader.drain().map_err(unreadable)
+    }
+
+    /// Hands something on; false if nobody takes it any more. However long that takes, what the
+    /// log rotates away meanwhile is held.
+    async fn hand<T>(&mut self, to: &mpsc::Sender<T>, item: T) -> Result<bool> {
+        loop {
+            tokio::select! {
+                biased;
+                place = to.reserve() => {
+                    return Ok(match place {
+                        Ok(place) => {
+                            place.send(item);
+                            true
+                        }
+                        Err(_) => false,
+                    });
+                }
+                () = self.grown() => {}
+            }
+            self.hold()?;
+        }
+    }
 }
 
 fn stream(stream: Stream) -> StdStream {
@@ -225,50 +291,70 @@ fn line(record: Record) -> LogLine {
     }
 }
 
-/// What was logged so far, for a client that attaches.
+/// What was logged so far, for a client that attaches. It may be forwarded in several goes.
 pub(crate) struct Replay {
-    opening: Opening,
+    state: State,
     stdout: bool,
     stderr: bool,
+}
+
+enum State {
+    Closed(Opening),
+    Open(Box<Log>),
+    /// It could not be read.
+    Broken,
 }
 
 /// Prepares a replay of the wanted streams.
 pub(crate) fn replay(snapshot: &Snapshot, stdout: bool, stderr: bool) -> Result<Replay> {
     Ok(Replay {
-        opening: open(snapshot, None)?,
+        state: State::Closed(open(snapshot, None)?),
         stdout,
         stderr,
     })
 }
 
-/// Sends a replay; false when the client has left or the log cannot be read.
-pub(crate) async fn forward(replay: Replay, to: &mpsc::Sender<Output>) -> bool {
-    let mut reader = match blocking(replay.opening).await {
-        Ok(reader) => reader,
-        Err(error) => {
-            tracing::warn!(%error, "a log was not replayed");
-            return false;
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay").finish_non_exhaustive()
+    }
+}
+
+impl Replay {
+    /// From now on nothing behind this place is forwarded.
+    pub(crate) fn stop_at(&mut self, end: Option<Position>) {
+        if let (State::Open(log), Some(end)) = (&mut self.state, end) {
+            log.reader.stop_at(end);
         }
-    };
-    loop {
-        let Ok((back, records)) = batch(reader).await else {
-            return false;
+    }
+
+    /// Forwards what there is and was not forwarded yet, as long as somebody takes it.
+    pub(crate) async fn forward(&mut self, to: &mpsc::Sender<Output>) -> Result<()> {
+        let mut log = match std::mem::replace(&mut self.state, State::Broken) {
+            State::Closed(opening) => Log::following(opening.open().await?)?,
+            State::Open(log) => *log,
+            State::Broken => return Ok(()),
         };
-        reader = back;
-        if records.is_empty() {
-            return true;
-        }
-        for record in records {
-            let wanted = match record.stream {
-                Stream::Stdout => replay.stdout,
-                Stream::Stderr => replay.stderr,
-            };
-            let output = Output {
-                stream: stream(record.stream),
-                data: record.data,
-            };
-            if wanted && to.send(output).await.is_err() {
-                return false;
+        log.hold()?;
+        loop {
+            let (back, records) = log.batch().await?;
+            log = back;
+            if records.is_empty() {
+                self.state = State::Open(Box::new(log));
+                return Ok(());
+            }
+            for record in records {
+                let wanted = match record.stream {
+                    Stream::Stdout => self.stdout,
+                    Stream::Stderr => self.stderr,
+                };
+                let output = Output {
+                    stream: stream(record.stream),
+                    data: record.data,
+                };
+                if wanted && !log.hand(to, output).await? {
+                    return Ok(());
+                }
             }
         }
     }

@@ -17,4 +17,5 @@ pub mod seccomp;
 pub mod signal_fd;
 pub mod signals;
 pub mod socket_filter;
+pub mod stack;
 pub mod writeback;

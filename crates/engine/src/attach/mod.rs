@@ -8,6 +8,9 @@
 //! output. A client that does not read holds back its own connection and what the shim keeps for
 //! it, nobody else. A client that attached before the start is joined by the container's task
 //! between the making of the first process and its start, so it misses nothing.
+//!
+//! One that wants the log first is given what there is of it before it joins. The shim says where
+//! the log ended when it joined: it is given the rest up to there, then the streams.
 
 mod keys;
 
@@ -16,8 +19,8 @@ use std::path::Path;
 use tokio::sync::mpsc;
 use wharf_runtime::shim::proto::Streams;
 
-use crate::containers::{Command, Snapshot};
-use crate::logs;
+use crate::containers::{Command, Container, Snapshot};
+use crate::logs::{self, Replay};
 use crate::model::{AttachOptions, Attachment, Event, Input, Output};
 use crate::shim::{self, Attached, AttachedInput, AttachedOutput};
 use crate::{Engine, Result};
@@ -35,34 +38,39 @@ impl Engine {
         let snapshot = found.snapshot();
         let (client, attachment) = Client::new(self, &snapshot, &options, keys);
         if options.logs {
-            let output = client.output.clone();
-            let engine = self.clone();
             let replay = logs::replay(&snapshot, options.stdout, options.stderr)?;
+            let engine = self.clone();
             tokio::spawn(async move {
-                if logs::forward(replay, &output).await && options.stream {
-                    drop(output);
-                    let joined = found
-                        .ask(|reply| Command::Attach {
-                            client: Box::new(client),
-                            reply,
-                        })
-                        .await;
-                    if let Err(error) = joined {
-                        tracing::debug!(%error, "a client was not attached after the log");
-                    }
+                let then = options.stream.then_some(&found);
+                if let Err(error) = after_log(client, replay, then).await {
+                    tracing::debug!(%error, "a client was not attached after the log");
                 }
                 engine.0.emit(snapshot.record.event("attach", [])).await;
             });
         } else if options.stream {
-            found
-                .ask(|reply| Command::Attach {
-                    client: Box::new(client),
-                    reply,
-                })
-                .await?;
+            join(&found, client).await?;
             self.0.emit(snapshot.record.event("attach", [])).await;
         }
         Ok(attachment)
+    }
+}
+
+async fn join(container: &Container, client: Client) -> Result<()> {
+    let client = Box::new(client);
+    container
+        .ask(|reply| Command::Attach { client, reply })
+        .await
+}
+
+/// The log first, then the streams of this container if they are wanted.
+async fn after_log(mut client: Client, mut replay: Replay, then: Option<&Container>) -> Result<()> {
+    replay.forward(&client.output).await?;
+    match then.filter(|_| !client.has_left()) {
+        None => Ok(()),
+        Some(container) => {
+            client.replay = Some(replay);
+            join(container, client).await
+        }
     }
 }
 
@@ -71,6 +79,8 @@ impl Engine {
 pub(crate) struct Client {
     streams: Streams,
     output: mpsc::Sender<Output>,
+    /// The log, read as far as it went, if the rest of it is to come first.
+    replay: Option<Replay>,
     input: Option<mpsc::Receiver<Input>>,
     keys: DetachKeys,
     engine: Engine,
@@ -116,6 +126,7 @@ impl Client {
         let client = Client {
             streams,
             output,
+            replay: None,
             input: streams.stdin.then_some(input),
             keys,
             engine: engine.clone(),
@@ -135,9 +146,20 @@ impl Client {
     }
 
     /// Joins the streams of the container whose shim has this directory.
-    pub(crate) async fn join(self, dir: &Path) -> Result<()> {
-        let streams = shim::attach(dir, self.streams).await?;
-        tokio::spawn(self.pump(streams, async |_| {}));
+    pub(crate) async fn join(mut self, dir: &Path) -> Result<()> {
+        let Some(mut replay) = self.replay.take() else {
+            let streams = shim::attach(dir, self.streams).await?;
+            tokio::spawn(self.pump(streams, async |_| {}));
+            return Ok(());
+        };
+        let (streams, end) = shim::attach_after_log(dir, self.streams).await?;
+        replay.stop_at(end);
+        tokio::spawn(async move {
+            match replay.forward(&self.output).await {
+                Ok(()) => self.pump(streams, async |_| {}).await,
+                Err(error) => tracing::warn!(%error, "a log was not replayed"),
+            }
+        });
         Ok(())
     }
 

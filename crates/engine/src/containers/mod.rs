@@ -59,7 +59,7 @@ use crate::shim;
 use crate::{Engine, Error, Result, clock, filters};
 
 pub(crate) use command::Command;
-pub(crate) use registry::Registry;
+pub(crate) use registry::{Container, Registry};
 pub(crate) use resolv_conf::Upstream;
 pub(crate) use restore::restore;
 pub(crate) use snapshot::Snapshot;

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use wharf_runtime::log::Position;
 use wharf_runtime::shim::proto::{Event, Phase, Reply, Request, State, Streams};
 use wharf_runtime::shim::{self as runtime, ExitRecord, Size};
 
@@ -294,6 +295,26 @@ pub(crate) async fn attach(dir: &Path, streams: Streams) -> Result<Attached> {
     writer.request(&Request::Attach(streams)).await?;
     done(&reader.reply().await?)?;
     Ok(Attached { reader, writer })
+}
+
+/// As [`attach`], for one who reads what came before from the log, up to the place that is given.
+/// None: of all that is in the log at the end, or of a shim that cannot say.
+pub(crate) async fn attach_after_log(
+    dir: &Path,
+    streams: Streams,
+) -> Result<(Attached, Option<Position>)> {
+    let Some((mut reader, mut writer)) = connection::open(dir).await? else {
+        return Err(gone());
+    };
+    writer.request(&Request::AttachAfterLog(streams)).await?;
+    match reader.reply().await? {
+        Reply::Attached { log_end } => Ok((Attached { reader, writer }, log_end)),
+        // Of before it was known: it says that it does not know this request.
+        Reply::Error {
+            not_running: false, ..
+        } => Ok((attach(dir, streams).await?, None)),
+        other => Err(done(&other).err().unwrap_or_else(|| unexpected(&other))),
+    }
 }
 
 /// A process that an exec made.

@@ -8,11 +8,11 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::lines::Piece;
-use super::{Stream, record};
+use super::{Position, Stream, record};
 
 /// Text of records that is collected before it is written.
 const BATCH: usize = 32 * 1024;
@@ -70,6 +70,15 @@ impl Files {
         if self.batch.len() >= BATCH {
             self.flush(piece.time_ns);
         }
+    }
+
+    /// The end of what is written.
+    pub(super) fn position(&self) -> Option<Position> {
+        let metadata = self.file.as_ref()?.metadata().ok()?;
+        Some(Position {
+            inode: metadata.ino(),
+            offset: self.size,
+        })
     }
 
     /// What could not be written so far, if anything.

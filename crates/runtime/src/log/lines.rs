@@ -68,6 +68,12 @@ impl Lines {
         self.open.drain(..end);
     }
 
+    /// What was not given as a piece yet.
+    #[must_use]
+    pub fn open(&self) -> &[u8] {
+        &self.open
+    }
+
     /// The stream has ended: what is left is the last piece, without a newline as there was none.
     pub fn finish(&mut self, time_ns: i64, mut piece: impl FnMut(Piece<'_>)) {
         let time_ns = self.begun.take().unwrap_or(time_ns);

@@ -11,16 +11,18 @@
 //! Invariants
 //! - Files only grow, are renamed, or are removed: what was read of one stays true.
 //! - The bound of the files together holds at all times.
-//! - A reader that follows gives each record once, in order, however often the files rotate, as
-//!   long as its own place has not been rotated away.
+//! - A reader that follows gives each record once, in order, however often the files rotate. It
+//!   holds unread files open, up to a bound, beyond which it says where records are missing.
 //! - Writing never fails and never waits for more than the disk: a record that does not fit on a
 //!   full disk is counted as lost, and the log says so when there is room again.
 
 mod files;
 mod lines;
+mod places;
 mod reader;
 mod record;
 mod time;
+mod trail;
 mod writer;
 
 pub use lines::{Lines, Piece};
@@ -31,3 +33,13 @@ pub use writer::Writer;
 
 /// Longest piece of a line that is one record, as Docker has it.
 pub const PART_MAX: usize = 16 * 1024;
+
+/// A place in a log: all that was written before it is in this file before this byte, or in older
+/// files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// The file, by its inode number.
+    pub inode: u64,
+    /// The byte.
+    pub offset: u64,
+}

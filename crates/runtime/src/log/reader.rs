@@ -4,30 +4,21 @@
 //! still the newest, then there is nothing more for the moment; rotated, then the next newer one
 //! follows; gone, then its place was rotated away and the oldest that is left comes next.
 //!
-//! Files are told by their inode numbers, not by names, which move while one looks. They only ever
-//! move from one number to the next higher, the highest first. So one look from 0 upwards meets
-//! every file that there was when it began, in order, some of them twice; and at most one number
-//! at a time has no file.
+//! A reader that watches has a [`Trail`] instead: it holds all files that were begun since, up to a
+//! bound, so that it may be slow without losing a line; where lines are missing still, it says so.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::inotify;
-
-use super::Record;
-use super::files::numbered;
-use super::record;
+use super::trail::{Next, Trail};
+use super::{Position, Record, Stream, places, record};
 
 /// Longest line of a file that is read: a part of 16 KiB of which every byte was escaped, with
 /// room to spare. What is longer is no record of ours and is skipped.
 const LINE_MAX: usize = 256 * 1024;
-
-/// Numbers in a row without a file that end the look for files: more than rotations in quick
-/// succession leave empty.
-const GAP: u32 = 4;
 
 /// Read at once.
 const CHUNK: usize = 64 * 1024;
@@ -40,32 +31,38 @@ pub struct Reader {
     buffer: Vec<u8>,
     at: usize,
     skipping: bool,
-    inotify: Option<OwnedFd>,
+    trail: Option<Trail>,
+    end: Option<Position>,
+    /// Files that are missing just here.
+    missing: u64,
+    /// Of the last record.
+    time_ns: i64,
 }
 
 impl Reader {
     /// A reader at the oldest record that is kept of the log at `path`, which need not exist yet.
     pub fn open(path: &Path) -> io::Result<Reader> {
-        let mut reader = Reader {
+        Ok(Reader {
             path: path.to_owned(),
-            file: None,
+            file: places::open_oldest(path)?,
             buffer: Vec::new(),
             at: 0,
             skipping: false,
-            inotify: None,
-        };
-        reader.file = reader.oldest()?;
-        Ok(reader)
+            trail: None,
+            end: None,
+            missing: 0,
+            time_ns: 0,
+        })
     }
 
-    /// Moves to the last `count` records.
+    /// Moves to the last `count` records. To be called before [`Self::watch`].
     pub fn seek_tail(&mut self, count: u64) -> io::Result<()> {
         self.forget_line();
         self.file = None;
         let mut left = count;
-        for place in self.files()? {
+        for place in places::list(&self.path)? {
             // Rotated away meanwhile: those behind it, too.
-            let Some(mut file) = self.open_place(place)? else {
+            let Some(mut file) = place.open(&self.path)? else {
                 break;
             };
             let (position, found) = back(&file, left)?;
@@ -77,6 +74,11 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// Reads no further than to there.
+    pub fn stop_at(&mut self, end: Position) {
+        self.end = Some(end);
     }
 
     /// The next record; none at the end of what is written so far.
@@ -94,56 +96,69 @@ impl Reader {
                 }
                 // A line cut short by a crash, or not of ours: what follows is still good.
                 match record::parse(&self.buffer[line]) {
-                    Some(record) => return Ok(Some(record)),
+                    Some(record) => {
+                        self.time_ns = record.time_ns;
+                        return Ok(Some(record));
+                    }
                     None => continue,
                 }
             }
             if !self.fill()? && !self.advance()? {
                 return Ok(None);
             }
+            let missing = std::mem::take(&mut self.missing);
+            if missing > 0 {
+                return Ok(Some(self.complaint(missing)));
+            }
+        }
+    }
+
+    /// What stands where lines are missing, as of the last record before.
+    fn complaint(&self, files: u64) -> Record {
+        Record {
+            stream: Stream::Stderr,
+            time_ns: self.time_ns,
+            data: format!(
+                "wharf: log lines are missing here: {files} files were rotated away unread\n"
+            )
+            .into_bytes(),
         }
     }
 
     /// A descriptor that is readable when the log may have changed. Look at [`Self::next`] again
     /// after it was asked for the first time, and [`Self::drain`] it whenever it is readable.
     pub fn watch(&mut self) -> io::Result<BorrowedFd<'_>> {
-        if self.inotify.is_none() {
-            let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-            let directory = self.path.parent().unwrap_or(Path::new("/"));
-            // The directory, not the file: a rotation is seen, and so is the first line.
-            let events = inotify::WatchFlags::MODIFY
-                | inotify::WatchFlags::CREATE
-                | inotify::WatchFlags::MOVED_TO
-                | inotify::WatchFlags::DELETE_SELF;
-            inotify::add_watch(&fd, directory, events)?;
-            self.inotify = Some(fd);
+        if self.trail.is_none() {
+            self.trail = Some(Trail::begin(&self.path, self.file.as_ref())?);
         }
-        self.inotify
+        self.trail
             .as_ref()
-            .map(AsFd::as_fd)
+            .map(Trail::fd)
             .ok_or_else(|| io::Error::other("no watch"))
     }
 
-    /// Takes what [`Self::watch`]'s descriptor has to say. What it says does not matter.
+    /// Takes what [`Self::watch`]'s descriptor has to say, and holds on to the files that were begun.
+    /// A reader that is not read from should still be drained, so that it finds them later.
     pub fn drain(&mut self) -> io::Result<()> {
-        let Some(fd) = &self.inotify else {
-            return Ok(());
-        };
-        let mut events = [0; 4096];
-        loop {
-            match rustix::io::read(fd, &mut events) {
-                Ok(0) | Err(rustix::io::Errno::AGAIN) => return Ok(()),
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        self.trail.as_mut().map_or(Ok(()), Trail::look)
     }
 
     /// Reads more of the file; false at its end.
     fn fill(&mut self) -> io::Result<bool> {
+        let end = self.end;
         let Some(file) = &mut self.file else {
             return Ok(false);
         };
+        let room = match end {
+            Some(end) if file.metadata()?.ino() == end.inode => {
+                end.offset.saturating_sub(file.stream_position()?)
+            }
+            _ => u64::MAX,
+        };
+        let room = usize::try_from(room).unwrap_or(CHUNK).min(CHUNK);
+        if room == 0 {
+            return Ok(false);
+        }
         self.buffer.drain(..self.at);
         self.at = 0;
         if self.buffer.len() > LINE_MAX {
@@ -151,7 +166,7 @@ impl Reader {
             self.skipping = true;
         }
         let length = self.buffer.len();
-        self.buffer.resize(length + CHUNK, 0);
+        self.buffer.resize(length + room, 0);
         let read = file.read(&mut self.buffer[length..]);
         self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
         if read? > 0 {
@@ -165,17 +180,23 @@ impl Reader {
         Ok(false)
     }
 
-    /// Goes to the file that follows; false if this is the newest.
+    /// Goes to the file that follows; false if this is the newest, or the last to be read.
     fn advance(&mut self) -> io::Result<bool> {
         let me = match &self.file {
             None => None,
             Some(file) => Some(file.metadata()?.ino()),
         };
-        if me.is_some() && self.newest()? == me {
+        if me.is_some() && self.end.map(|end| end.inode) == me {
+            return Ok(false);
+        }
+        if self.trail.is_some() {
+            return self.follow();
+        }
+        if me.is_some() && places::newest(&self.path)? == me {
             return Ok(false);
         }
         loop {
-            let files = self.files()?;
+            let files = places::list(&self.path)?;
             let place = match files.iter().position(|place| Some(place.inode) == me) {
                 Some(0) => return Ok(false),
                 Some(at) => files[at - 1],
@@ -184,94 +205,46 @@ impl Reader {
                     Some(oldest) => *oldest,
                 },
             };
-            let Some(next) = self.open_place(place)? else {
+            let Some(next) = place.open(&self.path)? else {
                 continue;
             };
             // More may have been written to this one between its end and its rotation.
             if self.fill()? {
                 return Ok(true);
             }
-            self.file = Some(next);
-            // A line that was cut off there does not go on here.
-            self.forget_line();
+            self.begin(next);
             return Ok(true);
         }
+    }
+
+    /// As [`Self::advance`], by the trail.
+    fn follow(&mut self) -> io::Result<bool> {
+        self.drain()?;
+        if self.trail.as_ref().is_none_or(Trail::is_empty) {
+            return Ok(false);
+        }
+        // As above.
+        if self.fill()? {
+            return Ok(true);
+        }
+        match self.trail.as_mut().and_then(Trail::next) {
+            None => return Ok(false),
+            Some(Next::File(file)) => self.begin(file),
+            Some(Next::Missing(files)) => self.missing += files,
+        }
+        Ok(true)
+    }
+
+    fn begin(&mut self, file: File) {
+        self.file = Some(file);
+        // A line that was cut off in the one before does not go on here.
+        self.forget_line();
     }
 
     fn forget_line(&mut self) {
         self.buffer.clear();
         self.at = 0;
         self.skipping = false;
-    }
-
-    fn oldest(&self) -> io::Result<Option<File>> {
-        loop {
-            let Some(place) = self.files()?.pop() else {
-                return Ok(None);
-            };
-            if let Some(file) = self.open_place(place)? {
-                return Ok(Some(file));
-            }
-        }
-    }
-
-    /// The inode number of the newest file.
-    fn newest(&self) -> io::Result<Option<u64>> {
-        inode(&self.path)
-    }
-
-    /// The files that there are, newest first.
-    fn files(&self) -> io::Result<Vec<Place>> {
-        let mut files: Vec<Place> = Vec::new();
-        let (mut number, mut missing) = (0, 0);
-        while missing < GAP {
-            match inode(&numbered(&self.path, number))? {
-                None => missing += 1,
-                Some(inode) => {
-                    missing = 0;
-                    if files.last().is_none_or(|last| last.inode != inode) {
-                        files.push(Place { inode, number });
-                    }
-                }
-            }
-            number += 1;
-        }
-        Ok(files)
-    }
-
-    /// Opens a file where it was seen, or where it has moved to since; none if it is gone.
-    fn open_place(&self, place: Place) -> io::Result<Option<File>> {
-        for number in place.number..place.number + GAP {
-            if let Some(file) = open(&numbered(&self.path, number))?
-                && file.metadata()?.ino() == place.inode
-            {
-                return Ok(Some(file));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// A file, and the number it had.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    inode: u64,
-    number: u32,
-}
-
-fn inode(path: &Path) -> io::Result<Option<u64>> {
-    match std::fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
@@ -470,6 +443,88 @@ mod tests {
         assert_eq!(rest(&mut reader), numbers(0, 0));
         writer.output(Stream::Stdout, 0, b"line 2\n");
         assert_eq!(rest(&mut reader), numbers(2, 3));
+    }
+
+    #[test]
+    fn a_follower_that_was_drained_meanwhile_has_every_line_though_all_was_rotated_away() {
+        for max_files in [1, 2, 5] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x-json.log");
+            let mut writer = Writer::open(&path, 500, max_files).unwrap();
+            writer.output(Stream::Stdout, 0, b"line 0\n");
+            let mut reader = Reader::open(&path).unwrap();
+            reader.watch().unwrap();
+            for n in 1..300 {
+                writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+                reader.drain().unwrap();
+            }
+            assert_eq!(rest(&mut reader), numbers(0, 300), "{max_files} files");
+        }
+    }
+
+    #[test]
+    fn beyond_the_bound_lines_are_missing_and_it_is_said_where() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 100, 2).unwrap();
+        writer.output(Stream::Stdout, 0, b"line 0\n");
+        let mut reader = Reader::open(&path).unwrap();
+        reader.watch().unwrap();
+        // One line in each file.
+        for n in 1..300 {
+            writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+            reader.drain().unwrap();
+        }
+        let seen = rest(&mut reader);
+        let missing = 300 - 1 - 64;
+        let note = format!(
+            "wharf: log lines are missing here: {missing} files were rotated away unread\n"
+        );
+        assert_eq!(seen[..2], ["line 0\n".to_owned(), note]);
+        assert_eq!(seen[2..], numbers(1 + missing, 300));
+    }
+
+    #[test]
+    fn files_that_came_and_went_between_two_looks_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x-json.log");
+        let mut writer = Writer::open(&path, 100, 3).unwrap();
+        let mut write = |range: std::ops::Range<u32>| {
+            for n in range {
+                writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+            }
+        };
+        write(0..1);
+        let mut reader = Reader::open(&path).unwrap();
+        reader.watch().unwrap();
+        // Exactly as many as are kept: nothing is missing.
+        write(1..4);
+        assert_eq!(rest(&mut reader), numbers(0, 4));
+        write(4..20);
+        let seen = rest(&mut reader);
+        assert!(seen[0].contains(": 13 files were"), "{seen:?}");
+        assert_eq!(seen[1..], numbers(17, 20));
+    }
+
+    #[test]
+    fn a_reader_that_is_to_stop_reads_up_to_there_and_not_a_line_more() {
+        for rotations in [0, 1, 5] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("x-json.log");
+            let mut writer = Writer::open(&path, 500, 3).unwrap();
+            let mut reader = Reader::open(&path).unwrap();
+            reader.watch().unwrap();
+            for n in 0..10 {
+                writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+                reader.drain().unwrap();
+            }
+            reader.stop_at(writer.position().unwrap());
+            for n in 10..10 + 10 * rotations {
+                writer.output(Stream::Stdout, 0, format!("line {n}\n").as_bytes());
+                reader.drain().unwrap();
+            }
+            assert_eq!(rest(&mut reader), numbers(0, 10), "{rotations} rotations");
+        }
     }
 
     fn is_readable(reader: &mut Reader) -> bool {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::files::Files;
-use super::{Lines, Stream};
+use super::{Lines, Position, Stream};
 
 /// Writes the log of one container.
 #[derive(Debug)]
@@ -44,6 +44,21 @@ impl Writer {
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.files.trouble()
+    }
+
+    /// The end of what is written. None between two files on a full disk.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.files.position()
+    }
+
+    /// What a stream wrote since the last record.
+    #[must_use]
+    pub fn open_line(&self, stream: Stream) -> &[u8] {
+        match stream {
+            Stream::Stdout => self.stdout.open(),
+            Stream::Stderr => self.stderr.open(),
+        }
     }
 
     fn both(&mut self, stream: Stream) -> (&mut Lines, &mut Files) {

@@ -6,6 +6,9 @@ use super::server::{FIRST, Server, now_ns};
 use super::session::{Out, Read};
 use crate::log::Stream;
 
+/// Read from a process at once.
+const CHUNK: usize = 16 * 1024;
+
 /// Read at the end of a process without regard to clients: what its pipes can hold, as an
 /// unprivileged process can make them. What somebody else writes after that is not waited for.
 const LAST_MAX: usize = 1024 * 1024;
@@ -17,6 +20,7 @@ impl Server {
             return Read::End;
         };
         let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(CHUNK, 0);
         let read = session.read(out, &mut buffer);
         match read {
             Read::Bytes(length) => self.hand_out(key, out, &buffer[..length]),

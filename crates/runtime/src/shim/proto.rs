@@ -12,6 +12,10 @@
 //!                    ◀───────────── Stdout* Stderr*
 //!                    ◀───────────── Eof                  the process ended, all of it was sent
 //!
+//!    Request::AttachAfterLog ─────▶
+//!                    ◀───────────── Reply::Attached      what is not in the log before there, follows
+//!                    ◀───────────── Stdout* Stderr*      beginning with lines that are not whole yet
+//!
 //!    Request::Exec   ─────────────▶
 //!                    ◀───────────── Reply::Exec          it runs; then as for Attach
 //!
@@ -26,6 +30,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::{ExitRecord, Size};
+use crate::log::Position;
 
 /// The version of all that follows, for a daemon that meets shims of an older one, as it does after
 /// an upgrade. Fields are only added, with a default; what an older shim does not know it answers
@@ -156,6 +161,9 @@ pub enum Request {
     },
     /// Join the container's streams. The connection is theirs from then on.
     Attach(Streams),
+    /// As [`Self::Attach`], for one who reads what came before from the log: together it is all
+    /// output, once.
+    AttachAfterLog(Streams),
     /// Run a further process. The connection becomes its streams if any are asked for.
     Exec(Box<ExecRequest>),
     /// Hear what happens. The connection is for that from then on.
@@ -212,6 +220,11 @@ pub enum Reply {
     },
     /// How the container is.
     State(State),
+    /// Attached: what was logged before this place, and nothing else, is not sent.
+    Attached {
+        /// None if just now there is no log to read.
+        log_end: Option<Position>,
+    },
     /// The exec runs.
     Exec {
         /// Its process.

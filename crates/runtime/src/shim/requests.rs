@@ -7,6 +7,7 @@ use super::proto::{self, Event, Kind, Reply, Request, Streams};
 use super::server::{FIRST, Server, error, now_ns};
 use super::session::Session;
 use super::spawn::{DESCRIPTORS, send_with};
+use crate::log::{Stream, Writer};
 
 pub(super) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
 
@@ -27,6 +28,7 @@ impl Server {
                 },
             },
             Request::Attach(streams) => self.attach(key, streams),
+            Request::AttachAfterLog(streams) => self.attach_after_log(key, streams),
             Request::Exec(request) => self.exec(key, &request),
             Request::Watch => {
                 if let Some(connection) = self.connection(key) {
@@ -122,6 +124,29 @@ impl Server {
             connection.mode = Mode::Attached(FIRST, streams);
             // Registered: nothing from now on is lost.
             connection.reply(&Reply::Ok);
+        }
+    }
+
+    fn attach_after_log(&mut self, key: u32, streams: Streams) {
+        if self.has_ended() {
+            return self.not_running(key);
+        }
+        let log = self.held.log.as_ref();
+        let log_end = log.and_then(Writer::position);
+        let open = |stream| log.map_or(&[][..], |log| log.open_line(stream)).to_vec();
+        let (stdout, stderr) = (open(Stream::Stdout), open(Stream::Stderr));
+        let Some(connection) = self.connection(key) else {
+            return;
+        };
+        connection.mode = Mode::Attached(FIRST, streams);
+        connection.reply(&Reply::Attached { log_end });
+        for (wanted, kind, line) in [
+            (streams.stdout, Kind::Stdout, stdout),
+            (streams.stderr, Kind::Stderr, stderr),
+        ] {
+            if wanted && !line.is_empty() {
+                connection.send(kind, &line);
+            }
         }
     }
 

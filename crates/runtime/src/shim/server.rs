@@ -31,9 +31,6 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// Before something is tried again that the kernel or the disk had no room for.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Read from a process at once.
-const CHUNK: usize = 16 * 1024;
-
 /// Events taken at once.
 const EVENTS: usize = 32;
 
@@ -67,6 +64,7 @@ pub(super) struct Server {
     /// When to try again to wait for a stream.
     unaligned: Option<Instant>,
     next_key: u32,
+    /// For output; there is none before the first: many containers never say a word.
     pub(super) buffer: Vec<u8>,
 }
 
@@ -102,7 +100,7 @@ impl Server {
             signals: Watched::new(nest.signals),
             unaligned: None,
             next_key: FIRST + 1,
-            buffer: vec![0; CHUNK],
+            buffer: Vec::new(),
         }
     }
 
@@ -118,6 +116,7 @@ impl Server {
     /// Serves until the container has ended and everybody has been told.
     pub(super) fn serve(mut self) {
         // The specification and what its parsing took are freed: a container may run for years.
+        wharf_sys::stack::give_back();
         wharf_sys::heap::give_back();
         // The child may have ended before anybody looked.
         self.reap();
