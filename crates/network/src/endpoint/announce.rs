@@ -8,10 +8,12 @@
 //!
 //! For a port of a bridge the bridge speaks: a new port passes nothing on before the kernel has
 //! noticed, some time after we are done, that it has a carrier. Nothing fails for this: what is
-//! not heard is found out the slow way.
+//! not heard is found out the slow way. And nobody waits: closing a packet socket takes the kernel
+//! ten times as long as all the rest of an endpoint, so a thread does it that nobody joins.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::thread;
 
 use ipnet::IpNet;
 use wharf_sys::packet::{PacketSocket, Protocol};
@@ -30,11 +32,26 @@ const ADVERTISEMENT: u8 = 136;
 const OVERRIDE: u8 = 0x20;
 const TARGET_LINK_ADDRESS: u8 = 2;
 
-/// Tell everybody on a link, which is the calling thread's, that these addresses are at `mac`.
-pub(super) fn announce(link: u32, mac: Mac, addresses: &[IpNet]) -> io::Result<()> {
+/// Tell everybody on a link, which is in the calling thread's namespace, that these addresses are
+/// at `mac`: soon.
+pub(super) fn announce(link: u32, mac: Mac, addresses: &[IpNet]) {
     if addresses.is_empty() {
-        return Ok(());
+        return;
     }
+    let addresses = addresses.to_vec();
+    let told = thread::Builder::new()
+        .name("announce".to_owned())
+        .spawn(move || {
+            if let Err(error) = tell(link, mac, &addresses) {
+                tracing::debug!(link, %mac, %error, "neighbours are not told of an address");
+            }
+        });
+    if let Err(error) = told {
+        tracing::debug!(link, %mac, %error, "neighbours are not told of an address");
+    }
+}
+
+fn tell(link: u32, mac: Mac, addresses: &[IpNet]) -> io::Result<()> {
     let socket = PacketSocket::open_deaf(link)?;
     for address in addresses {
         match address.addr() {

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 
 use super::spec::{Route, default_of};
-use super::{announce, configure, told};
+use super::{announce, configure};
 use crate::host;
 use crate::link_error::{LinkError, Result};
 use crate::namespace::Netns;
@@ -22,7 +22,7 @@ pub fn add_to(ns: &Netns, name: &str, addresses: &[IpNet], routes: &[Route]) -> 
         let link = host::existing(&mut there, name)?;
         configure::apply(&mut there, name, link.index, addresses, routes)?;
         if let Some(mac) = link.mac {
-            told(announce::announce(link.index, mac, addresses), name);
+            announce::announce(link.index, mac, addresses);
         }
         Ok(())
     })?

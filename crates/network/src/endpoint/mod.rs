@@ -44,21 +44,20 @@ pub fn attach(spec: &EndpointSpec, target: &Netns) -> Result<Attached> {
     let port = veth::Port::here(isolation);
     let made = target.run(|| attach_inside(spec, &mut here, &port, target))??;
     if let Kind::Veth { bridge, .. } = &spec.kind {
-        told(announce_on(&mut here, bridge, &made, spec), &made.name);
+        announce_on(&mut here, bridge, &made, spec);
     }
     Ok(made)
 }
 
-/// By the bridge, to the bridge's other ports; and to the host itself.
-fn announce_on(
-    here: &mut Socket,
-    bridge: &str,
-    made: &Attached,
-    spec: &EndpointSpec,
-) -> std::io::Result<()> {
-    let bridge = host::existing(here, bridge).map_err(std::io::Error::other)?;
-    announce::forget(here, bridge.index, &spec.addresses).map_err(std::io::Error::other)?;
-    announce::announce(bridge.index, made.mac, &spec.addresses)
+/// By the bridge, to the bridge's other ports; and to the host itself. The endpoint works without.
+fn announce_on(here: &mut Socket, bridge: &str, made: &Attached, spec: &EndpointSpec) {
+    let forgotten = host::existing(here, bridge).and_then(|bridge| {
+        announce::announce(bridge.index, made.mac, &spec.addresses);
+        announce::forget(here, bridge.index, &spec.addresses)
+    });
+    if let Err(error) = forgotten {
+        tracing::debug!(bridge, %error, "the host may know an older owner of an address");
+    }
 }
 
 fn attach_inside(
@@ -88,19 +87,9 @@ fn attach_inside(
         return Err(error);
     }
     if !matches!(spec.kind, Kind::Veth { .. }) {
-        told(
-            announce::announce(made.index, made.mac, &spec.addresses),
-            &made.name,
-        );
+        announce::announce(made.index, made.mac, &spec.addresses);
     }
     Ok(made)
-}
-
-/// Neighbours that are not told find out the slow way.
-fn told(announced: std::io::Result<()>, link: &str) {
-    if let Err(error) = announced {
-        tracing::debug!(link, %error, "neighbours are not told of the new link");
-    }
 }
 
 /// Take an endpoint down: by its host's end, which is in the calling thread's namespace, or by its

@@ -393,7 +393,8 @@ mod tests {
         assert_eq!(refusal(NLMSG_ERROR, NLM_F_ACK_TLVS, &whole), expected);
         let done = [&number[..], sentence.bytes()].concat();
         assert_eq!(refusal(NLMSG_DONE, NLM_F_ACK_TLVS, &done), expected);
-        let shown = expected.unwrap().while_doing("moving", "eth0").to_string();
+        let said = refusal(NLMSG_ERROR, NLM_F_ACK_TLVS, &whole).unwrap();
+        let shown = said.while_doing("moving", "eth0").to_string();
         assert_eq!(
             shown,
             "moving eth0: Invalid argument (os error 22): Invalid scope"
