@@ -10,6 +10,7 @@ import io
 import json
 import pathlib
 import shutil
+import struct
 import tarfile
 
 HERE = pathlib.Path(__file__).parent / "seeds"
@@ -208,6 +209,47 @@ def requests():
     }
 
 
+def attribute(kind, value):
+    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
+
+
+def frame(kind, flags, body):
+    return struct.pack("=IHHII", len(body) + 16, kind, flags, 1, 0) + body
+
+
+def netlink():
+    """What the kernel tells: a bridge, an address, a route, a token bucket, a refusal."""
+    info = attribute(1, b"bridge\0") + attribute(2, attribute(1, bytes(4)))
+    link = struct.pack("=BBHiII", 0, 0, 1, 3, 0x1043, 0)
+    link += attribute(3, b"br0\0") + attribute(1, bytes([2, 66, 10, 7, 0, 1])) + attribute(4, struct.pack("=I", 1500))
+    link += attribute(18, info)
+    address = bytes([2, 24, 0, 0, 3, 0, 0, 0]) + attribute(2, bytes([10, 7, 0, 1])) + attribute(1, bytes([10, 7, 0, 1]))
+    route = bytes([10, 64, 0, 0, 254, 3, 0, 1]) + bytes(4) + attribute(1, b"\xfd\x07" + bytes(14))
+    route += attribute(4, struct.pack("=I", 3)) + attribute(6, struct.pack("=I", 256))
+    bucket = bytes([0, 1]) + bytes(6) + struct.pack("=I", 1000000) + bytes(12) + struct.pack("=III", 70000, 1000, 0)
+    queue = struct.pack("=BxHiIII", 0, 0, 3, 0x20000, 0xFFFFFFFF, 1) + attribute(1, b"tbf\0")
+    queue += attribute(2, attribute(1, bucket) + attribute(4, struct.pack("=Q", 1 << 33)))
+    refusal = struct.pack("=i", -22) + frame(16, 5, b"")[:16] + attribute(1, b"Invalid scope\0")
+    yield "listing", frame(16, 2, link) + frame(20, 2, address) + frame(24, 2, route) + frame(3, 2, bytes(4))
+    yield "queue", frame(36, 2, queue)
+    yield "refusal", frame(2, 0x300, refusal)
+    yield "link", link
+
+
+def dhcp():
+    """A server's yes, bare and in its packet."""
+    message = bytes([2, 1, 6, 0]) + bytes(12) + bytes([10, 7, 0, 77]) + bytes(8) + bytes([2, 66, 10, 7, 0, 2])
+    message = message.ljust(236, b"\0") + bytes([99, 130, 83, 99])
+    for option, value in [(53, b"\5"), (54, bytes([10, 7, 0, 1])), (1, bytes([255, 255, 255, 0])), (3, bytes([10, 7, 0, 1])),
+                          (6, bytes([10, 7, 0, 1, 9, 9, 9, 9])), (51, bytes([0, 0, 0, 120])), (15, b"example.net")]:
+        message += bytes([option, len(value)]) + value
+    message += b"\xff"
+    packet = struct.pack(">BBHHHBBH", 0x45, 0, len(message) + 28, 0, 0, 64, 17, 0) + bytes([10, 7, 0, 1]) + b"\xff" * 4
+    packet += struct.pack(">HHHH", 67, 68, len(message) + 8, 0) + message
+    yield "message", message
+    yield "packet", packet
+
+
 def main():
     shutil.rmtree(HERE, ignore_errors=True)
     config, manifest, index, archives = images()
@@ -305,6 +347,10 @@ def main():
     )
     for name, data in requests().items():
         put("engine_api", name, data)
+    for name, data in netlink():
+        put("netlink", name, data)
+    for name, data in dhcp():
+        put("dhcp", name, data)
 
     # A question of a container, and what a server says to it.
     def name(text):

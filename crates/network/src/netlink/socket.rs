@@ -319,15 +319,14 @@ impl Frame<'_> {
 
     /// What an error message, or the end of a dump, says: nothing if all is well.
     pub fn refusal(&self) -> Option<Refusal> {
-        let number = self
-            .body
-            .first_chunk()
-            .map_or(0, |bytes| i32::from_ne_bytes(*bytes));
-        if number == 0 {
+        if !matches!(self.kind, NLMSG_ERROR | NLMSG_DONE) {
             return None;
         }
+        // Errors are negative; the end of a dump may say something positive.
+        let number = i32::from_ne_bytes(*self.body.first_chunk()?);
+        let errno = (number < 0).then(|| number.checked_neg().unwrap_or(i32::MAX))?;
         Some(Refusal {
-            errno: number.checked_neg().unwrap_or(i32::MAX),
+            errno,
             text: self.sentence(),
         })
     }

@@ -8,6 +8,7 @@
 mod bridges;
 mod dhcp;
 mod endpoints;
+mod hostile;
 mod hosts;
 mod measured;
 mod parents;
