@@ -20,6 +20,7 @@ have nft || need+=(nftables)
 have curl || need+=(curl)
 have nc || need+=(netcat-openbsd)
 [ -x /usr/lib/cni/bridge ] || need+=(containernetworking-plugins)
+have nft || need+=(nftables)
 have python3 || need+=(python3 python3-venv)
 if [ ${#need[@]} -gt 0 ]; then
     apt-get update -qq
@@ -33,6 +34,24 @@ if [ ! -x "$tools/docker20/usr/bin/docker" ]; then
     (cd "$work" && { apt-get download -qq docker.io || { apt-get update -qq && apt-get download -qq docker.io; }; })
     rm -rf "$tools/docker20" && mkdir -p "$tools/docker20"
     dpkg -x "$work"/docker.io_*.deb "$tools/docker20"
+    rm -rf "$work"
+fi
+
+# Docker Compose 2, of a newer Debian than 12: the one binary out of its package, through an apt of
+# its own that knows only that release and keeps nothing on the machine.
+if [ ! -x "$tools/compose/docker-compose" ]; then
+    work=$(mktemp -d)
+    mkdir -p "$work"/{lists/partial,cache/archives/partial,parts}
+    key=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$key] http://deb.debian.org/debian sid main" >"$work/sources.list"
+    apart=(-o "Dir::State::lists=$work/lists" -o "Dir::Cache=$work/cache"
+        -o "Dir::Etc::sourcelist=$work/sources.list" -o "Dir::Etc::sourceparts=$work/parts"
+        -o "APT::Sandbox::User=root")
+    apt-get "${apart[@]}" update -qq
+    (cd "$work" && apt-get "${apart[@]}" download -qq docker-compose)
+    dpkg -x "$work"/docker-compose_*.deb "$work/root"
+    mkdir -p "$tools/compose"
+    cp "$work/root/usr/libexec/docker/cli-plugins/docker-compose" "$tools/compose/docker-compose"
     rm -rf "$work"
 fi
 

@@ -147,6 +147,9 @@ impl Daemon {
             let layers = std::env::var("WHARF_TEST_LAYERS").unwrap_or_else(|_| "auto".into());
             command.arg("daemon");
             command.args(["--storage-opt", &format!("layers={layers}")]);
+        } else {
+            // We have no proxy, and it changes what is listed: IPv6 that it turns into IPv4.
+            command.arg("--userland-proxy=false");
         }
         command
     }

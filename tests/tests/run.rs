@@ -181,7 +181,7 @@ fn the_process_sees_what_was_asked_for() {
 }
 
 #[test]
-fn a_container_has_its_own_processes_hostname_and_loopback_only() {
+fn a_container_has_its_own_processes_hostname_and_interfaces() {
     let daemon = Daemon::start();
     let out = daemon.docker(&[
         "run", "--rm", "busybox", "sh", "-c",
@@ -193,7 +193,7 @@ fn a_container_has_its_own_processes_hostname_and_loopback_only() {
         lines[1].parse::<u32>().unwrap() <= 4,
         "processes of the host show: {out}"
     );
-    assert_eq!(&lines[2..], ["1", "1"], "one interface, loopback, up");
+    assert_eq!(&lines[2..], ["2", "1"], "eth0, and loopback, up");
 }
 
 #[test]
