@@ -411,3 +411,15 @@ fn events_tell_the_whole_story_in_order_and_are_durable() {
     daemon.launch();
     assert_eq!(story(&daemon), told, "a restart lost events");
 }
+
+#[test]
+fn a_forced_removal_right_after_a_kill_is_no_error() {
+    let daemon = Daemon::start();
+    for round in 0..10 {
+        let name = format!("gone{round}");
+        daemon.sleeper(&name, &[]);
+        daemon.docker(&["kill", &name]);
+        daemon.docker(&["rm", "-f", &name]);
+    }
+    assert_eq!(daemon.docker(&["ps", "-aq"]), "");
+}

@@ -270,7 +270,7 @@ fn addresses_can_be_chosen_and_are_shown_as_docker_shows_them() {
 }
 
 #[test]
-fn a_link_on_the_default_bridge_is_a_line_in_hosts() {
+fn a_link_on_the_default_bridge_is_a_line_in_hosts_and_variables() {
     let daemon = Daemon::start();
     daemon.sleeper("db", &["--expose", "5432", "-e", "SECRET=x"]);
     daemon.sleeper("app", &["--link", "db:store"]);
@@ -280,6 +280,21 @@ fn a_link_on_the_default_bridge_is_a_line_in_hosts() {
         hosts.contains(&format!("172.17.0.2\tstore {id} db")),
         "{hosts}"
     );
+    let environment = daemon.docker(&["exec", "app", "env"]);
+    for line in [
+        "STORE_NAME=/app/store",
+        "STORE_PORT=tcp://172.17.0.2:5432",
+        "STORE_PORT_5432_TCP=tcp://172.17.0.2:5432",
+        "STORE_PORT_5432_TCP_ADDR=172.17.0.2",
+        "STORE_PORT_5432_TCP_PORT=5432",
+        "STORE_PORT_5432_TCP_PROTO=tcp",
+        "STORE_ENV_SECRET=x",
+    ] {
+        assert!(
+            environment.lines().any(|l| l == line),
+            "no {line} in {environment}"
+        );
+    }
 }
 
 #[test]
@@ -417,7 +432,6 @@ fn nothing_is_left_of_what_came_and_went() {
     assert_ne!(daemon.host_state(), before);
     daemon.docker(&["rm", "-f", "box-a"]);
     daemon.docker(&["kill", "box-b"]);
-    daemon.docker(&["wait", "box-b"]);
     daemon.docker(&["rm", "-f", "box-b"]);
     daemon.docker(&["network", "rm", "web"]);
     let mut last = String::new();

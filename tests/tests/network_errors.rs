@@ -67,6 +67,14 @@ fn a_network_that_cannot_be_is_refused_in_dockers_words() {
         "perhaps",
     );
     create(
+        &[
+            "-o",
+            "com.docker.network.bridge.gateway_mode_ipv4=sideways",
+            "odd",
+        ],
+        "unknown gateway mode sideways",
+    );
+    create(
         &["-d", "macvlan", "-o", "parent=lo", "odd"],
         "loopback interface is not a valid macvlan parent link",
     );
@@ -122,6 +130,10 @@ fn addresses_that_cannot_be_had_are_named() {
         "Address already in use",
     );
     run(
+        &["--network", "tiny", "--ip", "10.62.0.5"],
+        "no configured subnet or ip-range contain the IP address 10.62.0.5",
+    );
+    run(
         &["--ip", "172.17.0.9"],
         "user specified IP address is supported on user defined networks only",
     );
@@ -146,7 +158,10 @@ fn addresses_that_cannot_be_had_are_named() {
     for n in 0..4 {
         daemon.sleeper(&format!("full{n}"), &["--network", "tiny"]);
     }
-    run(&["--network", "tiny"], "no available IPv4 addresses");
+    run(
+        &["--network", "tiny"],
+        "no available IPv4 addresses on this network's address pools: tiny",
+    );
     let used: Vec<String> = (0..4)
         .map(|n| daemon.endpoint(&format!("full{n}"), "tiny", "IPAddress"))
         .collect();
@@ -184,6 +199,11 @@ fn joining_and_leaving_that_cannot_be_is_refused() {
         &daemon,
         &["network", "connect", "web", "hosted"],
         "container sharing network namespace with another container or host cannot be connected to any other network",
+    );
+    refused(
+        &daemon,
+        &["network", "disconnect", "host", "hosted"],
+        "cannot disconnect container from host network - container was created in host network mode",
     );
     refused(
         &daemon,

@@ -85,6 +85,8 @@ impl Engine {
     pub async fn open(options: EngineOptions) -> Result<Engine> {
         let engine = blocking(move || Ok(Engine(Arc::new(Inner::open(options)?)))).await?;
         containers::restore(&engine).await?;
+        // A load cut short may have left whole layers that no image names.
+        engine.collect_in_background();
         Ok(engine)
     }
 

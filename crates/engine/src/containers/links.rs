@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
-use crate::model::NetworkMode;
+use crate::model::{ContainerSpec, NetworkMode};
 use crate::{Engine, Error, Result};
 
 /// The default network.
@@ -13,7 +13,7 @@ const NETWORK: &str = "bridge";
 
 /// A linked container and what it is called.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(crate) struct Link {
     alias: String,
     target: Arc<Snapshot>,
 }
@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<(&str, &str)> {
 }
 
 /// The links of a container that is being started.
-pub(super) fn resolve(engine: &Engine, snapshot: &Snapshot) -> Result<Vec<Link>> {
+pub(crate) fn resolve(engine: &Engine, snapshot: &Snapshot) -> Result<Vec<Link>> {
     let spec = &snapshot.record.spec;
     if !matches!(
         spec.host.network,
@@ -64,6 +64,21 @@ pub(super) fn resolve(engine: &Engine, snapshot: &Snapshot) -> Result<Vec<Link>>
             })
         })
         .collect()
+}
+
+/// The specification with what links add to the environment; what the container says itself wins.
+pub(crate) fn specification(snapshot: &Snapshot, linked: &[Link]) -> Option<ContainerSpec> {
+    if linked.is_empty() {
+        return None;
+    }
+    let mut spec = snapshot.record.spec.clone();
+    let own = std::mem::take(&mut spec.env);
+    let of_links = linked
+        .iter()
+        .flat_map(|link| link.environment(snapshot.name()));
+    spec.env.extend(of_links);
+    spec.env.extend(own);
+    Some(spec)
 }
 
 impl Link {

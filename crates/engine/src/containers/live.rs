@@ -140,7 +140,7 @@ pub(super) async fn disconnect(
     let spec = &snapshot.record.spec;
     if spec.host.network == NetworkMode::Host && name == "host" {
         return Err(Error::InvalidArgument(
-            "container cannot be disconnected from host network or connected to host network"
+            "cannot disconnect container from host network - container was created in host network mode"
                 .to_owned(),
         ));
     }

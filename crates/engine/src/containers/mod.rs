@@ -22,7 +22,7 @@ pub(crate) mod etc;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod joins;
-mod links;
+pub(crate) mod links;
 mod list;
 mod live;
 pub(crate) mod log_options;

@@ -26,7 +26,6 @@ use super::{cgroup, etc, joins, links, live, log_options, network, user};
 use crate::attach::Client;
 use crate::blocking::blocking;
 use crate::host::cgroup_path;
-use crate::model::ContainerSpec;
 use crate::mounts::{self, Mount, MountSource};
 use crate::networks::Seats;
 use crate::oci::{self, Assembly, EtcFiles, Namespaces, NetworkNs, UtsNs};
@@ -109,7 +108,7 @@ fn prepare(engine: &Engine, snapshot: &Arc<Snapshot>) -> Result<(Undo, Seats, He
         Vec::new()
     };
     let cgroup = cgroup_path(&inner.options, spec, snapshot.id());
-    let with_links = linked_spec(snapshot, &linked);
+    let with_links = links::specification(snapshot, &linked);
     let oci_spec = oci::assemble(&Assembly {
         spec: with_links.as_ref().unwrap_or(spec),
         command: &snapshot.record.command(),
@@ -209,21 +208,6 @@ fn start_error(error: &NotStarted) -> Error {
         },
         _ => Error::Internal(message),
     }
-}
-
-/// The specification with what links add to the environment; what the container says itself wins.
-fn linked_spec(snapshot: &Snapshot, linked: &[links::Link]) -> Option<ContainerSpec> {
-    if linked.is_empty() {
-        return None;
-    }
-    let mut spec = snapshot.record.spec.clone();
-    let own = std::mem::take(&mut spec.env);
-    let of_links = linked
-        .iter()
-        .flat_map(|link| link.environment(snapshot.name()));
-    spec.env.extend(of_links);
-    spec.env.extend(own);
-    Some(spec)
 }
 
 /// A fresh directory for the shim. What an earlier run left there is of no more use.

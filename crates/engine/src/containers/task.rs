@@ -603,7 +603,11 @@ impl Task {
     /// For a forced removal. The kill cannot be refused by the container; the shim's report of
     /// the end is waited for here, because this task is who hears it.
     async fn kill_and_wait(&mut self) -> Result<()> {
-        self.signal(signal::KILL, Purpose::Stop).await?;
+        match self.signal(signal::KILL, Purpose::Stop).await {
+            // It has ended by now, of an earlier kill perhaps, and the report is on its way.
+            Ok(()) | Err(Error::Conflict(_)) => {}
+            Err(error) => return Err(error),
+        }
         let deadline = tokio::time::Instant::now() + remove::KILL_PATIENCE;
         while self.snapshot().is_running() {
             let Some(live) = &mut self.live else {

@@ -16,7 +16,7 @@ use wharf_runtime::shim::proto::Streams;
 
 use crate::attach::{Client, DetachKeys};
 use crate::blocking::{blocking, to_the_end};
-use crate::containers::{Snapshot, not_running, user};
+use crate::containers::{Snapshot, links, not_running, user};
 use crate::model::{Attachment, ExecSpec, ExecStart, ExecView};
 use crate::oci;
 use crate::shim::{self, ExecRequest};
@@ -131,8 +131,11 @@ async fn launch(
             &spec.user
         };
         let user = user::resolve(&preparing, &of, wanted)?;
+        // A linked container that has stopped is no reason to keep somebody out of this one.
+        let linked = links::resolve(&preparing, &of).unwrap_or_default();
+        let with_links = links::specification(&of, &linked);
         Ok(oci::exec_process(
-            &record.spec,
+            with_links.as_ref().unwrap_or(&record.spec),
             &record.hostname(),
             &spec,
             &user,
