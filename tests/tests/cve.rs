@@ -373,3 +373,25 @@ fn cve_2022_0492_the_cgroup_cannot_be_mounted_or_written() {
     out.ok();
     assert!(!out.stdout.contains("wrote"), "{}", out.stdout);
 }
+
+/// The helper of `cp` loaded the container's own libraries for looking names up. Ours has no
+/// loader to ask: a program without an interpreter and a dynamic section loads nothing.
+#[test]
+fn cve_2019_14271_no_library_of_a_container_can_be_loaded() {
+    const DYNAMIC: u32 = 2;
+    const INTERPRETER: u32 = 3;
+    let binary = std::fs::read(wharf_binary()).unwrap();
+    let word = |at: usize| u16::from_le_bytes(binary[at..at + 2].try_into().unwrap()).into();
+    let (size, count): (usize, usize) = (word(54), word(56));
+    let table = u64::from_le_bytes(binary[32..40].try_into().unwrap());
+    let table = usize::try_from(table).unwrap();
+    assert!(&binary[..5] == b"\x7fELF\x02" && count > 0);
+    for entry in 0..count {
+        let at = table + entry * size;
+        let kind = u32::from_le_bytes(binary[at..at + 4].try_into().unwrap());
+        assert!(
+            kind != DYNAMIC && kind != INTERPRETER,
+            "a segment of type {kind}: the binary is linked dynamically"
+        );
+    }
+}
