@@ -298,8 +298,8 @@ mod tests {
                 "userns-remap is not supported yet (remapped user namespaces)",
             ),
             (
-                r#"{"bip":"10.0.0.1/24"}"#,
-                "bip is not supported yet (bridge networks)",
+                r#"{"metrics-addr":"127.0.0.1:9323"}"#,
+                "metrics-addr is not supported yet (metrics)",
             ),
             (
                 r#"{"authorization-plugins":["x"]}"#,
@@ -325,7 +325,7 @@ mod tests {
             loaded.ignored,
             [
                 "features changes nothing: no feature has a switch",
-                "iptables changes nothing: no firewall rule is made",
+                "iptables changes nothing: rules are made in an nftables table of our own",
                 "registry-mirrors changes nothing: there is no registry client yet",
             ]
         );
