@@ -27,6 +27,7 @@ ONLY = [a for a in sys.argv[1:] if not a.startswith("-")]
 COUNT = 10 if QUICK else 30
 WORK = pathlib.Path(tempfile.mkdtemp(prefix="wharf-bench.", dir="/var/tmp"))
 CGROUP = f"/wharf-bench-{os.getpid()}"
+EARLIER = {int(entry.name) for entry in pathlib.Path("/proc").iterdir() if entry.name.isdigit()}
 
 
 # ---- talking to an engine ---------------------------------------------------------------------
@@ -242,11 +243,12 @@ def pss(pid):
 
 
 def pids_named(*names):
+    """Processes with these names, but for those that were there before this run."""
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if (entry / "comm").read_text().strip() in names:
+                if int(entry.name) not in EARLIER and (entry / "comm").read_text().strip() in names:
                     found.append(int(entry.name))
             except OSError:
                 pass
